@@ -1,0 +1,155 @@
+// The typed contract of the native addon: every function that `binding/` exports, and the plain objects that
+// cross the border. Internal: the public surface is src/index.ts. Values are validated before they come here.
+// Counts, offsets and lengths are non-negative safe integers (the addon reads them as int64).
+
+/** Element types that can be pruned. ONNX: FLOAT, FLOAT16, BFLOAT16, DOUBLE. */
+export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64';
+
+/** `global`: one threshold over all tensors together. `layer`: one a tensor. */
+export type Scope = 'global' | 'layer';
+
+/** Instruction sets of the CPU kernels; `portable` runs everywhere. */
+export type Backend = 'avx512' | 'avx2' | 'neon' | 'portable';
+
+export interface NativeSelectOptions {
+  /** Removal ratios in [0, 1), each answered from the same pass over the weights. */
+  ratios: number[];
+  scope: Scope;
+  /** Smallest fraction kept in each tensor, [0, 1]; 0 is off. */
+  minKeep: number;
+  /** Upper bound on threads; 0 means all cores. Small work uses fewer. */
+  threads: number;
+  /** Keep NaN and infinities and never remove them, instead of failing with NONFINITE_WEIGHT. */
+  allowNonfinite: boolean;
+}
+
+/** Weights in JavaScript memory; the addon reads and writes the view's own bytes and holds a reference. */
+export interface NativeTensor {
+  data: ArrayBufferView;
+  dtype: DType;
+  /** Multiplies the magnitude before it is ranked; finite and > 0. */
+  factor: number;
+}
+
+/** What one ratio does to one tensor. */
+export interface NativeTensorSelection {
+  /** The score below which weights are removed. */
+  threshold: number;
+  /** How many weights are removed. */
+  removed: number;
+}
+
+/** The answer to one ratio. `handle` carries the exact thresholds (keys and the place where ties end). */
+export interface NativeSelection {
+  ratio: number;
+  /** Removed over all tensors. */
+  removed: number;
+  /** The global threshold; NaN with scope `layer`. */
+  threshold: number;
+  tensors: NativeTensorSelection[];
+  handle: SelectionHandle;
+}
+
+/** Opaque, type-tagged. */
+export type SelectionHandle = { readonly __secateur: 'selection' };
+
+/** A byte range of `sources[source]`. */
+export interface NativeRange {
+  source: number;
+  offset: number;
+  bytes: number;
+}
+
+/** A tensor in files. Elements are the concatenation of the runs, little-endian. */
+export interface NativeFileTensor {
+  name: string;
+  dtype: DType;
+  factor: number;
+  /**
+   * `flat`: fixed-width elements. `varint`: protobuf varints that hold 16-bit patterns (f16 and bf16 in
+   * `int32_data`); a removed element is written as an over-long zero, so that no length changes.
+   */
+  encoding: 'flat' | 'varint';
+  weights: number;
+  runs: NativeRange[];
+}
+
+/** One output file: the concatenation of its pieces. Bytes of tensor runs inside a copied range are masked. */
+export interface NativeOutput {
+  path: string;
+  pieces: (NativeRange | { literal: Uint8Array })[];
+}
+
+export interface NativePruneJob {
+  /** Paths of regular files, opened read-only. `size` is what the plan was made from; a difference is FILE_CHANGED. */
+  sources: { path: string; size: number }[];
+  tensors: NativeFileTensor[];
+  select: NativeSelectOptions;
+  /** Written beside (`.NAME.secateur-XXXXXX`), checked, and renamed in this order. Empty: select only. */
+  outputs: NativeOutput[];
+}
+
+export interface NativePruneResult {
+  selections: NativeSelection[];
+  /** Zero-valued weights of each tensor, counted in the written files before they are renamed; empty without outputs. */
+  zeros: number[];
+  seconds: { select: number; apply: number };
+  threads: number;
+  backend: Backend;
+}
+
+/** Called on the JavaScript thread, at most some 20 times a second. Units are bytes. */
+export type NativeProgress = (phase: 'select' | 'write' | 'check' | 'count', done: number, total: number) => void;
+
+/** Cancels a call: `cancel()` makes it fail with ABORTED at the next chunk. */
+export interface NativeCancel {
+  cancel(): void;
+}
+
+export interface NativeControl {
+  cancel?: NativeCancel;
+  progress?: NativeProgress;
+}
+
+export interface SelectBenchOptions {
+  elements: number;
+  dtype: DType;
+  distribution: Distribution;
+  ratios: number[];
+  threads: number;
+  repeats: number;
+  seed: number;
+}
+
+export type Distribution = 'normal' | 'uniform' | 'constant' | 'zeros90' | 'heavy' | 'few';
+
+export interface SelectBenchResult {
+  /** Medians over `repeats`. */
+  seconds: { floor: number; floorReadWrite: number; select: number; selectAndMask: number; nthElement: number };
+  backend: Backend;
+  threads: number;
+}
+
+/** Failures are thrown (or rejected) as plain errors with `code`, `message` and the fields of SecateurError. */
+export interface NativeAddon {
+  /** Chosen at load time: the best that the CPU has, or SECATEUR_FORCE_BACKEND. */
+  backend(): Backend;
+  /** All backends compiled in that this CPU can run, best first. */
+  backends(): Backend[];
+  createCancel(): NativeCancel;
+  select(tensors: NativeTensor[], options: NativeSelectOptions, control?: NativeControl): Promise<NativeSelection[]>;
+  /** Zeroes what the selection removes, in place. Resolves to the zero-valued weights of each tensor after it. */
+  applySelection(handle: SelectionHandle, tensors: NativeTensor[], threads: number): Promise<number[]>;
+  /** One bit a weight, 1 = keep, least significant bit first, each tensor padded to whole bytes. */
+  packMasks(handle: SelectionHandle, tensors: NativeTensor[], threads: number): Promise<Uint8Array[]>;
+  pruneFiles(job: NativePruneJob, control?: NativeControl): Promise<NativePruneResult>;
+  /** Zero-valued weights of each tensor. */
+  countZeros(
+    job: Pick<NativePruneJob, 'sources' | 'tensors'>,
+    threads: number,
+    control?: NativeControl,
+  ): Promise<number[]>;
+  /** Fills with normal deviates of the given standard deviation; (seed, stream) decides every bit. */
+  fillNormal(target: Float32Array, options: { seed: number; stream: number; std: number }): void;
+  benchSelect(options: SelectBenchOptions): Promise<SelectBenchResult>;
+}
