@@ -10,5 +10,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     passWithNoTests: false,
+    // .ci/run adds up the counts of this report and of the native tests'.
+    reporters: ['default', ['json', { outputFile: 'build/reports/vitest.json' }]],
   },
 });

@@ -1,6 +1,7 @@
 // Builds the addon with cmake-js, incrementally: build/Release/secateur.node. The headers come from the packages
 // node-api-headers and node-addon-api, so nothing is downloaded on any version of Node.
 // Usage: node scripts/build-native.mjs [--out DIR] [--static-runtime] [--werror]; other arguments are ignored.
+// SECATEUR_WERROR=1 in the environment does what --werror does.
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -28,11 +29,14 @@ function configure(out, options) {
   return cmakeJs('configure', out, options);
 }
 
+/** Warnings are errors where we check our own code, not where a user's newer compiler has new opinions. */
+const werrorAsked = process.env.SECATEUR_WERROR === '1';
+
 /**
  * Configures and builds the addon in `out`.
  * @returns {boolean} false where a step failed; its messages are on stderr.
  */
-export function buildNative({ out = path.join(root, 'build'), staticRuntime = false, werror = false } = {}) {
+export function buildNative({ out = path.join(root, 'build'), staticRuntime = false, werror = werrorAsked } = {}) {
   const onOff = (flag) => (flag ? 'ON' : 'OFF');
   const options = [`--CDSECATEUR_STATIC_RUNTIME=${onOff(staticRuntime)}`, `--CDSECATEUR_WERROR=${onOff(werror)}`];
   return configure(out, options) && cmakeJs('build', out, []);
@@ -40,7 +44,8 @@ export function buildNative({ out = path.join(root, 'build'), staticRuntime = fa
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const at = process.argv.indexOf('--out');
-  const options = { staticRuntime: process.argv.includes('--static-runtime'), werror: process.argv.includes('--werror') };
+  const options = { staticRuntime: process.argv.includes('--static-runtime') };
+  if (process.argv.includes('--werror')) options.werror = true;
   if (at > 0) options.out = path.resolve(process.argv[at + 1]);
   process.exit(buildNative(options) ? 0 : 1);
 }

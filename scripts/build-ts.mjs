@@ -1,13 +1,16 @@
 // Compiles src/ and models/ twice with tsc: ES modules to dist/esm and CommonJS to dist/cjs. Incremental, so a
 // second run with nothing changed takes about a second. Knows nothing about the native addon.
+// Usage: node scripts/build-ts.mjs [--clean]; --clean removes dist/ first, with the outputs of sources now gone.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const compiler = createRequire(import.meta.url).resolve('typescript/bin/tsc');
+
+if (process.argv.includes('--clean')) rmSync(path.join(root, 'dist'), { recursive: true, force: true });
 
 for (const format of ['esm', 'cjs']) {
   const project = path.join(root, `tsconfig.${format}.json`);

@@ -20,6 +20,7 @@ function step(command, args) {
 }
 
 mkdirSync(reports, { recursive: true });
-step('cmake', ['--preset', preset]);
+const werror = process.env.SECATEUR_WERROR === '1' ? 'ON' : 'OFF';
+step('cmake', ['--preset', preset, `-DSECATEUR_WERROR=${werror}`]);
 step('cmake', ['--build', '--preset', preset, '--parallel', parallel]);
 step('ctest', ['--preset', preset, '--output-junit', path.join(reports, `native-${preset}.xml`)]);
