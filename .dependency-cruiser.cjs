@@ -93,8 +93,8 @@ module.exports = {
   options: {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    doNotFollow: { path: 'node_modules' },
-    exclude: { path: '^(dist|build)/' },
+    doNotFollow: { path: '(^|/)node_modules/|^build/' },
+    exclude: { path: '^dist/' },
     moduleSystems: ['cjs', 'es6'],
     enhancedResolveOptions: {
       exportsFields: ['exports'],
