@@ -1,0 +1,76 @@
+# What the peers share: the work they get as JSON, arrays of the same distributions as the native benchmark makes
+# (same shape, other random bits), and the timing. Each script prints {"seconds": median, "runs": n}.
+import json
+import sys
+import time
+
+import numpy
+
+# After this many seconds of measuring, the runs made so far are enough.
+BUDGET_SECONDS = 20.0
+
+
+def work():
+    return json.loads(sys.argv[1])
+
+
+def rank(job):
+    """How many weights are removed: round(ratio * n), the rank of the threshold."""
+    return max(1, round(job["ratio"] * job["elements"]))
+
+
+def weights(job):
+    """A numpy array of the job's distribution; float32 stands in where numpy has no such type (bfloat16)."""
+    generator = numpy.random.default_rng(1)
+    n = job["elements"]
+    kind = job["distribution"]
+    normal = lambda: generator.standard_normal(n, dtype=numpy.float32) * numpy.float32(0.05)
+    if kind == "normal":
+        values = normal()
+    elif kind == "uniform":
+        values = generator.random(n, dtype=numpy.float32) * 2 - 1
+    elif kind == "constant":
+        values = numpy.full(n, 0.5, dtype=numpy.float32)
+    elif kind == "zeros90":
+        values = normal()
+        values[generator.random(n, dtype=numpy.float32) < 0.9] = 0
+    elif kind == "heavy":
+        values = normal()
+        values /= generator.random(n, dtype=numpy.float32) + numpy.float32(1e-4)
+    elif kind == "few":
+        values = generator.integers(-8, 9, n).astype(numpy.float32) / 8
+    else:
+        sys.exit("unknown distribution " + kind)
+    types = {"float16": numpy.float16, "float64": numpy.float64}
+    return values.astype(types.get(job["dtype"], numpy.float32), copy=False)
+
+
+def tensor(job):
+    """The same as a torch tensor of the job's type."""
+    import torch
+
+    torch.set_num_threads(job["threads"])
+    types = {
+        "float32": torch.float32,
+        "float64": torch.float64,
+        "float16": torch.float16,
+        "bfloat16": torch.bfloat16,
+    }
+    return torch.from_numpy(weights(job)).to(types[job["dtype"]])
+
+
+def measure(job, call, prepare=lambda: None):
+    """Times call(prepare()) and prints the median. The first run warms up and counts only if it used up the budget."""
+    times = []
+    start = time.perf_counter()
+    for run in range(job["repeats"] + 1):
+        argument = prepare()
+        begin = time.perf_counter()
+        call(argument)
+        seconds = time.perf_counter() - begin
+        late = time.perf_counter() - start > BUDGET_SECONDS
+        if run > 0 or late:
+            times.append(seconds)
+        if late:
+            break
+    print(json.dumps({"seconds": float(numpy.median(times)), "runs": len(times)}))

@@ -1,0 +1,116 @@
+// Runs the selections of other libraries on the same work, each in a Python process of its own that times itself
+// (bench/peers/*.py). A peer that is not installed, fails or takes too long is left out, with the reason.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import type { Distribution, DType } from '../../native/contract.js';
+import { packageInfo } from '../package-info.js';
+
+const execute = promisify(execFile);
+const PROBE_TIMEOUT_MS = 30_000;
+
+export interface PeerWork {
+  elements: number;
+  dtype: DType;
+  distribution: Distribution;
+  ratio: number;
+  threads: number;
+  repeats: number;
+}
+
+export interface PeerRun {
+  work: PeerWork;
+  /** A peer that needs longer is stopped and left out. */
+  timeoutMs: number;
+  signal: AbortSignal;
+  /** Told why a peer is left out. */
+  leftOut: (name: string, reason: string) => void;
+}
+
+interface Peer {
+  name: string;
+  module: string;
+  script: string;
+}
+
+const PEERS: readonly Peer[] = [
+  { name: 'numpy.partition', module: 'numpy', script: 'numpy_partition.py' },
+  { name: 'torch.kthvalue', module: 'torch', script: 'torch_kthvalue.py' },
+  { name: 'torch global_unstructured', module: 'torch', script: 'torch_global_unstructured.py' },
+];
+
+/** Median seconds of each peer that ran, by its name. One after another, so that none disturbs another. */
+export async function timePeers(run: PeerRun): Promise<Record<string, number>> {
+  const seconds: Record<string, number> = {};
+  for (const { name, module, script } of PEERS) {
+    const python = await pythonWith(module, run.signal);
+    if (python === undefined) {
+      run.leftOut(name, `no python3 on PATH has ${module}`);
+      continue;
+    }
+    const outcome = await timePeer(python, script, run);
+    if (typeof outcome === 'number') seconds[name] = outcome;
+    else run.leftOut(name, outcome);
+  }
+  return seconds;
+}
+
+const found = new Map<string, Promise<string | undefined>>();
+
+/** The first python3 on PATH that can import a module; machines have several, and the first may be bare. */
+function pythonWith(module: string, signal: AbortSignal): Promise<string | undefined> {
+  let search = found.get(module);
+  if (search === undefined) {
+    search = searchPython(module, signal);
+    found.set(module, search);
+  }
+  return search;
+}
+
+async function searchPython(module: string, signal: AbortSignal): Promise<string | undefined> {
+  const folders = [...new Set((process.env['PATH'] ?? '').split(path.delimiter))].filter((folder) => folder !== '');
+  for (const folder of folders) {
+    const python = path.join(folder, process.platform === 'win32' ? 'python.exe' : 'python3');
+    if (!existsSync(python)) continue;
+    try {
+      await execute(python, ['-c', `import ${module}`], { timeout: PROBE_TIMEOUT_MS, signal });
+      return python;
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+  return undefined;
+}
+
+/** Seconds, or a sentence that says why there are none. */
+async function timePeer(
+  python: string,
+  script: string,
+  { work, timeoutMs, signal }: PeerRun,
+): Promise<number | string> {
+  const file = path.join(packageInfo().root, 'bench/peers', script);
+  const threads = String(work.threads);
+  try {
+    const { stdout } = await execute(python, ['-B', file, JSON.stringify(work)], {
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      signal,
+      // Some BLAS and OpenMP builds read their thread count only from here.
+      env: { ...process.env, OMP_NUM_THREADS: threads, MKL_NUM_THREADS: threads, OPENBLAS_NUM_THREADS: threads },
+    });
+    const answer: unknown = JSON.parse(stdout);
+    const seconds = typeof answer === 'object' && answer !== null && 'seconds' in answer ? answer.seconds : undefined;
+    return typeof seconds === 'number' ? seconds : `answered ${stdout.trim().slice(0, 80)}`;
+  } catch (error) {
+    signal.throwIfAborted();
+    return failure(error, timeoutMs);
+  }
+}
+
+function failure(error: unknown, timeoutMs: number): string {
+  if (!(error instanceof Error)) return String(error);
+  if ('killed' in error && error.killed === true) return `took longer than ${timeoutMs / 1000} s`;
+  const stderr = 'stderr' in error && typeof error.stderr === 'string' ? error.stderr.trim() : '';
+  return stderr.split('\n').at(-1) || error.message.split('\n')[0] || 'failed';
+}

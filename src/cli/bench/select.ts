@@ -1,0 +1,97 @@
+// Times the selection against its floor, a plain parallel read of the same memory, and against other libraries. The
+// addon measures itself (medians of interleaved runs); this file asks, divides and adds the peers.
+import type { Backend, Distribution, DType, NativeAddon } from '../../native/contract.js';
+import { timePeers } from './peers.js';
+
+export const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
+export const DISTRIBUTIONS: readonly Distribution[] = ['normal', 'uniform', 'constant', 'zeros90', 'heavy', 'few'];
+export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = { float16: 2, bfloat16: 2, float32: 4, float64: 8 };
+
+export interface SelectBenchmark {
+  elements: number;
+  dtypes: readonly DType[];
+  distributions: readonly Distribution[];
+  /** At least one; all are answered by one call. The peers answer the first. */
+  ratios: readonly number[];
+  /** 0: all cores. */
+  threads: number;
+  repeats: number;
+  seed: number;
+  /** Zero leaves the peers out. */
+  peerTimeoutMs: number;
+  signal: AbortSignal;
+  leftOut: (name: string, reason: string) => void;
+  progress: (phase: string, done: number, total: number) => void;
+}
+
+/** One line of results; the JSON contract of `bench select --json`. */
+export interface SelectResult {
+  elements: number;
+  dtype: DType;
+  distribution: Distribution;
+  ratios: number[];
+  threads: number;
+  backend: Backend;
+  /**
+   * Medians. `floor`: one parallel read of the memory. `floorReadWrite`: one read and write. `select`: the exact
+   * thresholds of all ratios. `selectAndMask`: that, and the first ratio's mask applied in place. `selectOne`: the first
+   * ratio alone, where several were asked for.
+   */
+  seconds: { floor: number; floorReadWrite: number; select: number; selectAndMask: number; selectOne?: number };
+  selectToFloor: number;
+  /** selectAndMask / (floor + floorReadWrite). */
+  selectAndMaskToFloor: number;
+  /** select / selectOne: what further ratios cost; only where several were asked for. */
+  sweepToOne?: number;
+  peers: Record<string, number>;
+}
+
+/** Runs every dtype with every distribution. */
+export async function benchmarkSelect(addon: NativeAddon, benchmark: SelectBenchmark): Promise<SelectResult[]> {
+  const { dtypes, distributions, signal } = benchmark;
+  const results: SelectResult[] = [];
+  for (const dtype of dtypes) {
+    for (const distribution of distributions) {
+      signal.throwIfAborted();
+      benchmark.progress(`${dtype} ${distribution}`, results.length, dtypes.length * distributions.length);
+      results.push(await measure(addon, benchmark, dtype, distribution));
+    }
+  }
+  return results;
+}
+
+async function measure(
+  addon: NativeAddon,
+  benchmark: SelectBenchmark,
+  dtype: DType,
+  distribution: Distribution,
+): Promise<SelectResult> {
+  const { elements, threads, repeats, seed } = benchmark;
+  const ratios = [...benchmark.ratios];
+  const work = { elements, dtype, distribution, threads, repeats, seed };
+  const run = await addon.benchSelect({ ...work, ratios });
+  const { floor, floorReadWrite, select, selectAndMask, nthElement } = run.seconds;
+  const selectOne =
+    ratios.length > 1 ? (await addon.benchSelect({ ...work, ratios: ratios.slice(0, 1) })).seconds.select : undefined;
+  const peers = await peersOf(benchmark, { ...work, threads: run.threads, ratio: ratios[0] ?? 0 });
+  return {
+    elements,
+    dtype,
+    distribution,
+    ratios,
+    threads: run.threads,
+    backend: run.backend,
+    seconds: { floor, floorReadWrite, select, selectAndMask, ...(selectOne === undefined ? {} : { selectOne }) },
+    selectToFloor: select / floor,
+    selectAndMaskToFloor: selectAndMask / (floor + floorReadWrite),
+    ...(selectOne === undefined ? {} : { sweepToOne: select / selectOne }),
+    peers: { 'std::nth_element': nthElement, ...peers },
+  };
+}
+
+async function peersOf(
+  { peerTimeoutMs, signal, leftOut }: SelectBenchmark,
+  work: Parameters<typeof timePeers>[0]['work'],
+): Promise<Record<string, number>> {
+  return peerTimeoutMs === 0 ? {} : await timePeers({ work, timeoutMs: peerTimeoutMs, signal, leftOut });
+}

@@ -1,0 +1,121 @@
+// Parsers of option values: text in, a checked value out, or an error in the grammar of the whole package
+// ("Expected --ratio to be a number in [0, 1), got 1.2"). Options that several commands share are declared here once.
+import { type Command, Option } from 'commander';
+import { invalidOption, SecateurError } from '../errors.js';
+
+/** A parser for commander: the text, and what an earlier use of the same option gave. */
+type Parser<T> = (text: string, previous: T | undefined) => T;
+
+/** A removal ratio, in [0, 1). */
+export function ratio(option: string): Parser<number> {
+  return (text, previous) => {
+    once(option, previous);
+    return parseRatio(option, text);
+  };
+}
+
+/** Removal ratios, the option given once a ratio. */
+export function ratios(option: string): Parser<number[]> {
+  return (text, previous) => [...(previous ?? []), parseRatio(option, text)];
+}
+
+/** Texts, the option given once a text. */
+export function texts(): Parser<string[]> {
+  return (text, previous) => [...(previous ?? []), text];
+}
+
+/** A real number in [low, high]. */
+export function real(option: string, low: number, high: number): Parser<number> {
+  return (text) => {
+    const value = toNumber(text);
+    if (!(value >= low && value <= high)) throw invalidOption(option, `a number in [${low}, ${high}]`, text);
+    return value;
+  };
+}
+
+/** An integer in [low, high]; `1e8` and `100_000_000` are integers too. */
+export function integer(option: string, low: number, high: number): Parser<number> {
+  return (text) => {
+    const value = toNumber(text.replace(/(?<=\d)_(?=\d)/g, ''));
+    if (!Number.isSafeInteger(value) || value < low || value > high) {
+      throw invalidOption(option, `an integer from ${low} to ${high}`, text);
+    }
+    return value;
+  };
+}
+
+const UNITS: Readonly<Record<string, number>> = {
+  k: 1e3,
+  m: 1e6,
+  g: 1e9,
+  t: 1e12,
+  ki: 2 ** 10,
+  mi: 2 ** 20,
+  gi: 2 ** 30,
+  ti: 2 ** 40,
+};
+
+/** A number of bytes in [low, high]: `4e9`, `4GB` or `512MiB`. */
+export function bytes(option: string, low: number, high: number): Parser<number> {
+  return (text) => {
+    const match = /^([\d.]+(?:e\d+)?)\s*(?:([kmgt]i?)b?|b)?$/i.exec(text);
+    const unit = match?.[2] === undefined ? 1 : (UNITS[match[2].toLowerCase()] ?? Number.NaN);
+    const value = Math.round(toNumber(match?.[1] ?? '') * unit);
+    if (!(value >= low && value <= high)) {
+      throw invalidOption(option, `a number of bytes from ${low} to ${high}, such as 4e9, 4GB or 512MiB`, text);
+    }
+    return value;
+  };
+}
+
+/** One of a few words. */
+export function oneOf<T extends string>(option: string, words: readonly T[]): Parser<T> {
+  return (text) => {
+    const found = words.find((word) => word === text);
+    if (found === undefined) throw invalidOption(option, `one of ${words.join(', ')}`, text);
+    return found;
+  };
+}
+
+/** Several of a few words, the option given once a word; `all` means every one. */
+export function someOf<T extends string>(option: string, words: readonly T[]): Parser<T[]> {
+  return (text, previous) => {
+    if (text === 'all') return [...words];
+    const found = words.find((word) => word === text);
+    if (found === undefined) throw invalidOption(option, `one of ${words.join(', ')} or all`, text);
+    return [...new Set([...(previous ?? []), found])];
+  };
+}
+
+/** `--threads`, the same everywhere. */
+export function threadsOption(): Option {
+  return new Option(
+    '--threads <n>',
+    'most threads to use, 1 to 1024 (default: all cores; small work uses fewer)',
+  ).argParser(integer('--threads', 1, 1024));
+}
+
+/** `--json` and `--quiet`, the same everywhere. */
+export function addOutputOptions(command: Command, { quiet = true }: { quiet?: boolean } = {}): Command {
+  command.option('--json', 'print one JSON value on stdout, and nothing else there');
+  return quiet ? command.option('-q, --quiet', 'print nothing but errors (and the JSON where asked for)') : command;
+}
+
+function parseRatio(option: string, text: string): number {
+  const value = toNumber(text);
+  if (value >= 0 && value < 1) return value;
+  const percent = toNumber(text.replace(/\s*%$/, ''));
+  // Somebody who writes 90 or 90% means 0.9; the unit is taught instead of guessed.
+  const hint = percent >= 1 && percent < 100 ? `: ${percent}% is written ${percent / 100}` : '';
+  const error = invalidOption(option, 'a number in [0, 1)', text);
+  throw hint === '' ? error : new SecateurError(error.code, error.message + hint, error.fields);
+}
+
+function once(option: string, previous: unknown): void {
+  if (previous !== undefined) throw new SecateurError('INVALID_OPTION', `Expected ${option} only once`, { option });
+}
+
+/** Number() without its surprises: an empty or blank text is no number, nor are 0x10 and Infinity. */
+function toNumber(text: string): number {
+  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : Number.NaN;
+}

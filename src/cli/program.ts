@@ -1,0 +1,57 @@
+// The command line as a whole: the commands, what they share, and how commander reports wrong usage. What a command
+// does is in commands/, one file each.
+import { Command } from 'commander';
+import { addBench } from './commands/bench.js';
+import { addDoctor } from './commands/doctor.js';
+import { addInspect } from './commands/inspect.js';
+import { addNew } from './commands/new.js';
+import { addPrune } from './commands/prune.js';
+import { packageInfo } from './package-info.js';
+import type { Runner } from './run.js';
+import { complain } from './terminal.js';
+
+const ABOUT = 'Prunes ONNX checkpoints by one global removal ratio, at memory speed.';
+
+const EPILOGUE = `
+Examples:
+  $ secateur inspect model.onnx
+  $ secateur prune model.onnx -o pruned.onnx --ratio 0.9
+  $ secateur new lenet5 -o lenet5.onnx
+
+Exit codes:
+  0    done
+  1    failed: bad model, full disk, ... (one sentence on stderr)
+  2    wrong usage: unknown option, value outside its range
+  130  interrupted (Ctrl-C); files are as they were before
+
+Environment:
+  SECATEUR_FORCE_BACKEND  portable, avx2, avx512 or neon (default: best here)
+  SECATEUR_DEBUG=1        print the stack of an error
+  NO_COLOR, COLUMNS       plain text; width of tables`;
+
+export function createProgram(run: Runner): Command {
+  const program = new Command('secateur')
+    .description(ABOUT)
+    .version(packageInfo().version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help; "secateur prune --help" for one command')
+    .helpCommand(false)
+    .addHelpText('after', EPILOGUE);
+  // Commands copy these settings when they are made, so they come first.
+  program.exitOverride().configureOutput({
+    outputError: (text) => complain(oneLine(text)),
+  });
+  addInspect(program, run);
+  addPrune(program, run);
+  addNew(program, run);
+  addBench(program, run);
+  addDoctor(program, run);
+  return program;
+}
+
+/** Commander writes `error: ...` and its suggestion on a second line; we print one sentence. */
+function oneLine(text: string): string {
+  return text
+    .replace(/^error: /, '')
+    .trim()
+    .replace(/\s*\n\s*/g, ' ');
+}
