@@ -22,7 +22,7 @@ function findTool(name) {
 }
 
 function format(files, fix) {
-  const mode = fix ? ['-i'] : ['--dry-run', '-Werror'];
+  const mode = fix ? ['-i'] : ['--dry-run', '-Werror', '--ferror-limit=1'];
   const { status } = spawnSync(findTool('clang-format'), [...mode, ...files], { cwd: root, stdio: 'inherit' });
   if (status !== 0) fail('Expected formatted C++, got the differences above: run npm run format.');
 }
