@@ -41,8 +41,13 @@ function unpack(archive) {
 }
 
 function consume() {
-  const useTypes = 'export const ratio: Parameters<typeof prune>[1] extends infer T ? T : never = null as never;\n';
-  const typed = `import { inspect, prune, SecateurError } from 'secateur';\n${useTypes}`;
+  // The second use fails to compile where the types are lost and everything is any.
+  const typed = `import { inspect, prune, SecateurError } from 'secateur';
+export const job: (model: string, options: { output: string; ratio: number }) => Promise<unknown> = prune;
+// @ts-expect-error a model is a path
+export const wrong = () => inspect(7);
+export const failure = (error: unknown) => error instanceof SecateurError && error.code;
+`;
   const check = `if (typeof prune !== 'function' || typeof inspect !== 'function' || !SecateurError) throw new Error();\n`;
   writeFileSync(path.join(folder, 'package.json'), '{ "name": "consumer", "private": true }\n');
   writeFileSync(path.join(folder, 'use.mjs'), `import { prune, inspect, SecateurError } from 'secateur';\n${check}`);
@@ -50,8 +55,8 @@ function consume() {
     path.join(folder, 'use.cjs'),
     `const { prune, inspect, SecateurError } = require('secateur');\n${check}`,
   );
-  writeFileSync(path.join(folder, 'esm.mts'), `${typed}void inspect; void SecateurError;\n`);
-  writeFileSync(path.join(folder, 'cjs.cts'), `${typed}void inspect; void SecateurError;\n`);
+  writeFileSync(path.join(folder, 'esm.mts'), typed);
+  writeFileSync(path.join(folder, 'cjs.cts'), typed);
   run(process.execPath, ['use.mjs']);
   run(process.execPath, ['use.cjs']);
   const compiler = require.resolve('typescript/bin/tsc');
