@@ -110,8 +110,9 @@ export class GraphBuilder {
   }
 
   /**
-   * A tensor that is part of the computation, such as axes or a factor. Equal constants of all scopes are one
-   * initializer, named after its contents; so do not change the array afterwards, and use `initializer` for parameters.
+   * A tensor that is part of the computation, such as axes or a factor: a `Constant` node, so that the initializers of
+   * a graph are its parameters and nothing else. Equal constants of all scopes are one node, named after its contents;
+   * so do not change the array afterwards.
    */
   constant(dims: readonly number[], data: TensorData): Value {
     const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength).toString('latin1');
@@ -120,8 +121,8 @@ export class GraphBuilder {
     const known = this.#shared.constants.get(key);
     if (known !== undefined) return known;
     const shown = data.length <= 4 ? [...data].join('_') : `x${data.length}`;
-    const value = this.#shared.names.fresh(`constant.${type}_${shown}`);
-    this.#shared.graph.initializer.push(tensor(value, dims, data));
+    const root = new GraphBuilder(this.#shared, '');
+    const value = root.op('Constant', [], { value: tensor('', dims, data) }, { name: `constant.${type}_${shown}` });
     this.#shared.constants.set(key, value);
     return value;
   }
