@@ -29,7 +29,7 @@ template <class Key>
 inline Key LoadKey(const void* weights, int64_t index) {
   Key bits;
   __builtin_memcpy(&bits, static_cast<const char*>(weights) + index * sizeof(Key), sizeof(Key));
-  return bits & static_cast<Key>(~Key{0} >> 1);
+  return bits & static_cast<Key>(static_cast<Key>(~Key{0}) >> 1);
 }
 
 template <class Key>

@@ -21,7 +21,7 @@ struct Lane {
   }
   static void Store(void* p, Key v) { std::memcpy(p, &v, sizeof(v)); }
   static Key Set(Key key) { return key; }
-  static Key Abs(Key v) { return v & static_cast<Key>(~Key{0} >> 1); }
+  static Key Abs(Key v) { return v & static_cast<Key>(static_cast<Key>(~Key{0}) >> 1); }
   static Key XorBits(Key a, Key b) { return a ^ b; }
   static bool AtLeast(Key a, Key b) { return a >= b; }
   static bool NoLanes() { return false; }
