@@ -1,4 +1,7 @@
 // What holds for all architectures: seeds, initial values, names, and errors on wrong options.
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { toBinary } from '@bufbuild/protobuf';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
@@ -9,6 +12,7 @@ import { SecateurError } from '../../src/errors.js';
 import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
 import { ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
+import { writeModel } from '../../src/onnx/write.js';
 import { fillNormal, float32, initializers, numbers, rms } from './support.js';
 
 /** Small versions, quick to make. */
@@ -69,6 +73,23 @@ describe.each(modelNames)('%s', (name) => {
     const values = [...initializers(model).map((tensor) => tensor.name), ...nodes.flatMap((node) => node.output)];
     expect(new Set(values).size).toBe(values.length);
     expect(new Set(nodes.map((node) => node.name)).size).toBe(nodes.length);
+  });
+});
+
+describe('files', () => {
+  it('are written whole and load in the runtime', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'secateur-models-'));
+    try {
+      const path = join(folder, 'lenet5.onnx');
+      const model = newModel('lenet5', {}, fillNormal);
+      await writeModel(path, model);
+      expect(readFileSync(path).equals(Buffer.from(toBinary(ModelProtoSchema, model)))).toBe(true);
+      const session = await InferenceSession.create(path);
+      expect([session.inputNames, session.outputNames]).toEqual([['input'], ['logits']]);
+      await session.release();
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
 
