@@ -67,13 +67,13 @@ export function printable(text: string): string {
   });
 }
 
-/** Shortens in the middle, where names differ least, to at most `width` columns (>= 1). */
-export function shortenMiddle(text: string, width: number): string {
+/** Shortens to at most `width` columns (>= 1); `headShare` of them show the start, the others the end. */
+export function shortenMiddle(text: string, width: number, headShare = 0.5): string {
   if (stringWidth(text) <= width) return text;
   if (width <= 1) return '…'.slice(0, width);
   const characters = Array.from(text);
   // The end of a tensor's name says more ("weight", "bias") than its start, so the end gets the odd column.
-  const headColumns = Math.floor((width - 1) / 2);
+  const headColumns = Math.floor((width - 1) * headShare);
   const head = takeColumns(characters, headColumns);
   const tail = takeColumns([...characters].reverse(), width - 1 - headColumns).reverse();
   return `${head.join('')}…${tail.join('')}`;

@@ -28,7 +28,7 @@ export function texts(): Parser<string[]> {
 export function real(option: string, low: number, high: number): Parser<number> {
   return (text) => {
     const value = toNumber(text);
-    if (!(value >= low && value <= high)) throw invalidOption(option, `a number in [${low}, ${high}]`, text);
+    if (!(value >= low && value <= high)) throw invalidOption(option, `a number in [${low}, ${high}]`, given(text));
     return value;
   };
 }
@@ -38,7 +38,7 @@ export function integer(option: string, low: number, high: number): Parser<numbe
   return (text) => {
     const value = toNumber(text.replace(/(?<=\d)_(?=\d)/g, ''));
     if (!Number.isSafeInteger(value) || value < low || value > high) {
-      throw invalidOption(option, `an integer from ${low} to ${high}`, text);
+      throw invalidOption(option, `an integer from ${low} to ${high}`, given(text));
     }
     return value;
   };
@@ -87,6 +87,15 @@ export function someOf<T extends string>(option: string, words: readonly T[]): P
   };
 }
 
+/**
+ * The value of an option that must be given. Commander could require it, but then it says so before it looks for
+ * misspelled options, and somebody who wrote --ratoi would hear that --ratio is missing.
+ */
+export function required<T>(value: T | undefined, option: string, what: string): T {
+  if (value !== undefined) return value;
+  throw new SecateurError('INVALID_OPTION', `Expected ${option}, ${what}`, { option });
+}
+
 /** `--threads`, the same everywhere. */
 export function threadsOption(): Option {
   return new Option(
@@ -97,6 +106,7 @@ export function threadsOption(): Option {
 
 /** `--json` and `--quiet`, the same everywhere. */
 export function addOutputOptions(command: Command, { quiet = true }: { quiet?: boolean } = {}): Command {
+  command.helpOption('-h, --help', 'print this help');
   command.option('--json', 'print one JSON value on stdout, and nothing else there');
   return quiet ? command.option('-q, --quiet', 'print nothing but errors (and the JSON where asked for)') : command;
 }
@@ -104,11 +114,19 @@ export function addOutputOptions(command: Command, { quiet = true }: { quiet?: b
 function parseRatio(option: string, text: string): number {
   const value = toNumber(text);
   if (value >= 0 && value < 1) return value;
-  const percent = toNumber(text.replace(/\s*%$/, ''));
+  const error = invalidOption(option, 'a number in [0, 1)', given(text));
   // Somebody who writes 90 or 90% means 0.9; the unit is taught instead of guessed.
-  const hint = percent >= 1 && percent < 100 ? `: ${percent}% is written ${percent / 100}` : '';
-  const error = invalidOption(option, 'a number in [0, 1)', text);
-  throw hint === '' ? error : new SecateurError(error.code, error.message + hint, error.fields);
+  const percent = toNumber(text.replace(/\s*%$/, ''));
+  const isPercentage = (text.endsWith('%') || percent >= 2) && percent >= 0 && percent < 100;
+  throw isPercentage
+    ? new SecateurError(error.code, `${error.message}; ${percent}% is written ${percent / 100}`, error.fields)
+    : error;
+}
+
+/** Numbers are shown as numbers, other texts in quotes. */
+function given(text: string): number | string {
+  const value = toNumber(text);
+  return Number.isNaN(value) ? text : value;
 }
 
 function once(option: string, previous: unknown): void {

@@ -5,6 +5,14 @@ import { formatBytes, formatSeconds } from './format.js';
 
 const PATIENCE_MS = 1000;
 
+// The library names its phases; people read what is being done.
+const PHASES: Readonly<Record<string, string>> = {
+  select: 'selecting',
+  write: 'writing',
+  check: 'checking',
+  count: 'counting',
+};
+
 export class Progress {
   private readonly enabled: boolean;
   private readonly start = Date.now();
@@ -24,13 +32,14 @@ export class Progress {
       this.phase = phase;
       this.phaseStart = now;
     }
+    const text = PHASES[phase] ?? phase;
     if (!this.bar) {
       if (now - this.start < PATIENCE_MS) return;
       this.bar = openBar();
-      this.bar.start(total, done, { text: phase, speed: '' });
+      this.bar.start(total, done, { text, speed: '' });
     }
     this.bar.setTotal(total);
-    this.bar.update(done, { text: phase, speed: speed(done, total, (now - this.phaseStart) / 1000, unit) });
+    this.bar.update(done, { text, speed: speed(done, total, (now - this.phaseStart) / 1000, unit) });
   }
 
   /** Removes the bar; safe to call at any time and more than once. */

@@ -28,13 +28,14 @@ export interface TableOptions {
 
 const GAP = 2;
 const SMALLEST_SHRUNK = 12;
+const HEAD_SHARES = [0.5, 0.35, 0.65, 0.2, 0.8] as const;
 
 /** The table's lines, each at most `width` columns wide where the columns that never leave allow it. */
 export function renderTable(options: TableOptions): string[] {
   const { width, footer, dim = same, bold = same } = options;
   const { head, tail, hidden } = abridge(options.rows, options.maxRows ?? Number.POSITIVE_INFINITY);
   const shown = [...head, ...tail];
-  const layout = fit(options.columns, [...shown, ...(footer ? [footer] : [])], width);
+  const layout = fit(options.columns, footer ? [...shown, footer] : shown, width);
   const line = (cells: readonly string[]): string => renderLine(layout, cells);
   const total = layout.reduce((sum, { size }) => sum + size + GAP, -GAP);
 
@@ -51,35 +52,64 @@ interface Placed {
   index: number;
   size: number;
   column: Column;
+  /** Which part of a shortened cell's columns goes to its start. */
+  headShare: number;
 }
 
 /** Chooses the columns that stay and their widths. */
 function fit(columns: readonly Column[], rows: readonly (readonly string[])[], width: number): Placed[] {
-  let placed: Placed[] = columns.map((column, index) => ({
+  const natural: Placed[] = columns.map((column, index) => ({
     index,
     column,
     size: Math.max(stringWidth(column.header), ...rows.map((row) => stringWidth(row[index] ?? ''))),
+    headShare: HEAD_SHARES[0],
   }));
-  for (;;) {
-    const fixed = placed.reduce((sum, { column, size }) => sum + (column.shrink ? 0 : size), 0);
-    const room = width - fixed - GAP * (placed.length - 1);
-    const shrinking = placed.find(({ column }) => column.shrink);
-    const needed = shrinking ? Math.min(shrinking.size, SMALLEST_SHRUNK) : 0;
-    const leaver = placed.reduce((worst, next) =>
-      (next.column.leaves ?? 0) > (worst.column.leaves ?? 0) ? next : worst,
-    );
-    if (room < needed && (leaver.column.leaves ?? 0) > 0) {
-      placed = placed.filter((each) => each !== leaver);
-      continue;
-    }
-    if (shrinking) shrinking.size = Math.min(shrinking.size, Math.max(room, 1));
-    return placed;
+  // The first subset of columns that leaves the names distinguishable; where none does, all that may leave have left.
+  for (let placed = natural; ; ) {
+    const { layout, good } = squeeze(placed, rows, width);
+    const leaver = placed.reduce((worst, next) => (rank(next) > rank(worst) ? next : worst));
+    if (good || rank(leaver) === 0) return layout;
+    placed = placed.filter((each) => each !== leaver);
   }
 }
 
+function rank({ column }: Placed): number {
+  return column.leaves ?? 0;
+}
+
+/** Narrows the shrinking column to what the others leave. Good: different names still look different. */
+function squeeze(
+  placed: readonly Placed[],
+  rows: readonly (readonly string[])[],
+  width: number,
+): { layout: Placed[]; good: boolean } {
+  const fixed = placed.reduce((sum, { column, size }) => sum + (column.shrink ? 0 : size), 0);
+  const room = Math.max(1, width - fixed - GAP * (placed.length - 1));
+  const shrinking = placed.find(({ column }) => column.shrink);
+  if (!shrinking || shrinking.size <= room) return { layout: [...placed], good: room > 1 };
+
+  const names = [...new Set(rows.map((row) => row[shrinking.index] ?? ''))];
+  const { headShare, distinct } = bestHeadShare(names, room);
+  const narrowed = { ...shrinking, size: room, headShare };
+  return {
+    layout: placed.map((each) => (each === shrinking ? narrowed : each)),
+    good: room >= SMALLEST_SHRUNK && distinct === names.length,
+  };
+}
+
+/** Names of one model share their start or their end or both; the share that tells most of them apart is used for all. */
+function bestHeadShare(names: readonly string[], room: number): { headShare: number; distinct: number } {
+  let best = { headShare: HEAD_SHARES[0] as number, distinct: 0 };
+  for (const headShare of HEAD_SHARES) {
+    const distinct = new Set(names.map((name) => shortenMiddle(name, room, headShare))).size;
+    if (distinct > best.distinct) best = { headShare, distinct };
+  }
+  return best;
+}
+
 function renderLine(layout: readonly Placed[], cells: readonly string[]): string {
-  const texts = layout.map(({ index, size, column }) => {
-    const text = shortenMiddle(cells[index] ?? '', size);
+  const texts = layout.map(({ index, size, column, headShare }) => {
+    const text = shortenMiddle(cells[index] ?? '', size, headShare);
     const padding = ' '.repeat(Math.max(0, size - stringWidth(text)));
     return column.align === 'right' ? padding + text : text + padding;
   });

@@ -1,13 +1,13 @@
 // `secateur new`: writes one of the three architectures of the paper as ONNX, with seeded initial weights.
-import { toBinary } from '@bufbuild/protobuf';
+import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type ModelName, modelNames, type NewModelOptions, newModel } from '../../../models/index.js';
-import { type ModelProto, ModelProtoSchema } from '../../onnx/schema/onnx_pb.js';
+import { TensorProto_DataType as DataType, type ModelProto } from '../../onnx/schema/onnx_pb.js';
+import { writeModel } from '../../onnx/write.js';
 import { loadAddon } from '../addon.js';
 import { formatBytes, plural, printable } from '../format.js';
-import { addOutputOptions, integer } from '../options.js';
+import { addOutputOptions, integer, required } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
-import { writeWhole } from '../write-whole.js';
 
 const EPILOGUE = `
 Models:
@@ -23,7 +23,7 @@ Examples:
   $ secateur new resnet56 -o resnet110.onnx --depth 110`;
 
 interface Options extends NewModelOptions {
-  output: string;
+  output?: string;
   json?: boolean;
   quiet?: boolean;
 }
@@ -34,7 +34,7 @@ export function addNew(program: Command, run: Runner): void {
     .summary('write a LeNet-5, ResNet-56 or YOLOv4 with initial weights')
     .description('Writes one of three architectures as ONNX, with seeded initial weights.')
     .argument('<name>', modelNames.join(', '))
-    .requiredOption('-o, --output <file>', 'ONNX file to write')
+    .option('-o, --output <file>', 'ONNX file to write (needed)')
     .option('--seed <n>', 'seed of the weights, 0 or more (default: 0)', natural('--seed'))
     .option('--classes <n>', 'number of classes, 1 to 65536 (default: 10; yolov4: 80)', natural('--classes'))
     .option('--size <n>', 'yolov4: pixels a side, a multiple of 32 to 8192 (default: 416)', natural('--size'))
@@ -52,23 +52,24 @@ function natural(option: string): (text: string) => number {
 }
 
 async function createModel(name: string, options: Options, { terminal, signal }: CommandContext): Promise<void> {
-  const { output, json: _, quiet: __, ...shape } = options;
+  const { output: _, json: __, quiet: ___, ...shape } = options;
+  const output = required(options.output, '-o FILE', 'the file to write');
   const { fillNormal } = loadAddon();
   // newModel names the known models when it is given another.
   const model = newModel(name as ModelName, shape, fillNormal);
-  const bytes = toBinary(ModelProtoSchema, model);
-  await writeWhole(output, bytes, signal);
+  signal.throwIfAborted();
+  await writeModel(output, model);
+  const bytes = (await stat(output)).size;
   const parameters = countParameters(model);
-  terminal.result({ model: name, output, parameters, bytes: bytes.byteLength, metadata: metadata(model) });
-  terminal.say(`Wrote ${printable(output)}: ${plural(parameters, 'parameter')}, ${formatBytes(bytes.byteLength)}.`);
+  terminal.result({ model: name, output, parameters, bytes, metadata: metadata(model) });
+  terminal.say(`Wrote ${printable(output)}: ${plural(parameters, 'parameter')}, ${formatBytes(bytes)}.`);
 }
 
 /** Elements of the floating-point initializers; shapes and other integer constants are no parameters. */
 function countParameters(model: ModelProto): number {
-  const FLOAT = 1;
   const tensors = model.graph?.initializer ?? [];
   return tensors
-    .filter((tensor) => tensor.dataType === FLOAT)
+    .filter((tensor) => tensor.dataType === DataType.FLOAT)
     .reduce((sum, { dims }) => sum + dims.reduce((product, dim) => product * Number(dim), 1), 0);
 }
 

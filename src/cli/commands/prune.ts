@@ -1,9 +1,8 @@
 // `secateur prune`: sets the smallest weights of a model to zero and says what that did, counted from the written file.
 import { type Command, Option } from 'commander';
-import { SecateurError } from '../../errors.js';
 import { type PruneReport, prune } from '../../index.js';
 import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
-import { addOutputOptions, oneOf, ratio, real, texts, threadsOption } from '../options.js';
+import { addOutputOptions, oneOf, ratio as parseRatio, real, required, texts, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
 import { renderTable } from '../table.js';
@@ -28,7 +27,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (no file changed)`;
 
 interface Options {
   output?: string;
-  ratio: number;
+  ratio?: number;
   scope?: 'global' | 'layer';
   minKeep?: number;
   include?: string[];
@@ -47,8 +46,12 @@ export function addPrune(program: Command, run: Runner): void {
     .summary('set the smallest weights of a model to zero')
     .description('Sets the smallest weights of a model to zero, by one ratio over all its layers together.')
     .argument('<model>', 'ONNX file; its external data is found beside it')
-    .option('-o, --output <file>', 'ONNX file to write; may be the input (needed without --dry-run)')
-    .requiredOption('-r, --ratio <number>', 'fraction of the prunable weights to remove, [0, 1)', ratio('--ratio'))
+    .option('-o, --output <file>', 'ONNX file to write; may be the input (needed, but not with --dry-run)')
+    .option(
+      '-r, --ratio <number>',
+      'fraction of the prunable weights to remove, [0, 1) (needed)',
+      parseRatio('--ratio'),
+    )
     .addOption(scopeOption())
     .option(
       '--min-keep <number>',
@@ -86,13 +89,11 @@ async function pruneModel(
   { terminal, progress, signal }: CommandContext,
 ): Promise<void> {
   const { json: _, quiet: __, output, dryRun = false, ...selection } = options;
-  if (output === undefined && !dryRun) {
-    throw new SecateurError('INVALID_OPTION', 'Expected -o FILE, the file to write (or --dry-run to write nothing)', {
-      option: '--output',
-    });
-  }
+  const ratio = required(options.ratio, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
+  if (!dryRun) required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
   const report = await prune(model, {
     ...selection,
+    ratio,
     ...(output === undefined ? {} : { output }),
     dryRun,
     signal,
