@@ -22,6 +22,7 @@ function pack() {
     'dist/esm/src/index.js',
     'dist/cjs/src/index.js',
     'dist/esm/src/cli/main.js',
+    'bench/peers/common.py',
     'CMakeLists.txt',
   ]) {
     if (!files.some((file) => file.path === wanted))
