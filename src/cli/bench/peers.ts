@@ -24,6 +24,8 @@ export interface PeerRun {
   /** A peer that needs longer is stopped and left out. */
   timeoutMs: number;
   signal: AbortSignal;
+  /** Told which peer is next. */
+  started: (name: string) => void;
   /** Told why a peer is left out. */
   leftOut: (name: string, reason: string) => void;
 }
@@ -49,6 +51,7 @@ export async function timePeers(run: PeerRun): Promise<Record<string, number>> {
       run.leftOut(name, `no python3 on PATH has ${module}`);
       continue;
     }
+    run.started(name);
     const outcome = await timePeer(python, script, run);
     if (typeof outcome === 'number') seconds[name] = outcome;
     else run.leftOut(name, outcome);

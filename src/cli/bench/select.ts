@@ -1,7 +1,7 @@
 // Times the selection against its floor, a plain parallel read of the same memory, and against other libraries. The
 // addon measures itself (medians of interleaved runs); this file asks, divides and adds the peers.
 import type { Backend, Distribution, DType, NativeAddon } from '../../native/contract.js';
-import { timePeers } from './peers.js';
+import { type PeerWork, timePeers } from './peers.js';
 
 export const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
 export const DISTRIBUTIONS: readonly Distribution[] = ['normal', 'uniform', 'constant', 'zeros90', 'heavy', 'few'];
@@ -53,18 +53,25 @@ export async function benchmarkSelect(addon: NativeAddon, benchmark: SelectBench
   for (const dtype of dtypes) {
     for (const distribution of distributions) {
       signal.throwIfAborted();
-      benchmark.progress(`${dtype} ${distribution}`, results.length, dtypes.length * distributions.length);
-      results.push(await measure(addon, benchmark, dtype, distribution));
+      const step = (what: string): void =>
+        benchmark.progress(`${dtype} ${distribution}${what}`, results.length, dtypes.length * distributions.length);
+      step('');
+      results.push(await measure(addon, benchmark, { dtype, distribution, step }));
     }
   }
   return results;
 }
 
+interface Case {
+  dtype: DType;
+  distribution: Distribution;
+  step: (what: string) => void;
+}
+
 async function measure(
   addon: NativeAddon,
   benchmark: SelectBenchmark,
-  dtype: DType,
-  distribution: Distribution,
+  { dtype, distribution, step }: Case,
 ): Promise<SelectResult> {
   const { elements, threads, repeats, seed } = benchmark;
   const ratios = [...benchmark.ratios];
@@ -73,7 +80,8 @@ async function measure(
   const { floor, floorReadWrite, select, selectAndMask, nthElement } = run.seconds;
   const selectOne =
     ratios.length > 1 ? (await addon.benchSelect({ ...work, ratios: ratios.slice(0, 1) })).seconds.select : undefined;
-  const peers = await peersOf(benchmark, { ...work, threads: run.threads, ratio: ratios[0] ?? 0 });
+  const peerWork = { ...work, threads: run.threads, ratio: ratios[0] ?? 0 };
+  const peers = await peersOf(benchmark, peerWork, (name) => step(`, ${name}`));
   return {
     elements,
     dtype,
@@ -91,7 +99,8 @@ async function measure(
 
 async function peersOf(
   { peerTimeoutMs, signal, leftOut }: SelectBenchmark,
-  work: Parameters<typeof timePeers>[0]['work'],
+  work: PeerWork,
+  started: (name: string) => void,
 ): Promise<Record<string, number>> {
-  return peerTimeoutMs === 0 ? {} : await timePeers({ work, timeoutMs: peerTimeoutMs, signal, leftOut });
+  return peerTimeoutMs === 0 ? {} : await timePeers({ work, timeoutMs: peerTimeoutMs, signal, started, leftOut });
 }

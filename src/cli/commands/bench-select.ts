@@ -1,5 +1,7 @@
 // `secateur bench select`: the exact selection against one plain read of the same memory, and against other libraries.
+import { totalmem } from 'node:os';
 import type { Command } from 'commander';
+import { invalidOption } from '../../errors.js';
 import type { Distribution, DType } from '../../native/contract.js';
 import { loadAddon } from '../addon.js';
 import { BYTES_PER_ELEMENT, benchmarkSelect, DISTRIBUTIONS, DTYPES, type SelectResult } from '../bench/select.js';
@@ -71,10 +73,12 @@ export function addBenchSelect(bench: Command, run: Runner): void {
 }
 
 async function benchSelect(options: Options, { terminal, progress, signal }: CommandContext): Promise<void> {
+  const dtypes = options.dtype ?? ['float32'];
+  checkMemory(options.elements, dtypes);
   const missing = new Set<string>();
   const results = await benchmarkSelect(loadAddon(), {
     elements: options.elements,
-    dtypes: options.dtype ?? ['float32'],
+    dtypes,
     distributions: options.distribution ?? ['normal'],
     ratios: options.ratio ?? [0.9],
     threads: options.threads ?? 0,
@@ -89,6 +93,17 @@ async function benchSelect(options: Options, { terminal, progress, signal }: Com
   for (const sentence of missing) terminal.note(sentence);
   terminal.result(results.length === 1 ? results[0] : results);
   print(results, terminal);
+}
+
+/** The weights and one copy (for std::nth_element) must fit, or the machine would swap instead of measure. */
+function checkMemory(elements: number, dtypes: readonly DType[]): void {
+  const needed = 2 * elements * Math.max(...dtypes.map((dtype) => BYTES_PER_ELEMENT[dtype]));
+  if (needed < totalmem()) return;
+  throw invalidOption(
+    '--elements',
+    `so few that two copies fit into the memory of ${formatBytes(totalmem())}`,
+    elements,
+  );
 }
 
 function print(results: readonly SelectResult[], terminal: Terminal): void {
@@ -125,7 +140,7 @@ function selectTable(results: readonly SelectResult[], terminal: Terminal): stri
       result.distribution,
       formatSeconds(result.seconds.floor),
       formatSeconds(result.seconds.select),
-      formatBytes((result.elements * BYTES_PER_ELEMENT[result.dtype]) / result.seconds.select).replace(' GB', ''),
+      ((result.elements * BYTES_PER_ELEMENT[result.dtype]) / result.seconds.select / 1e9).toFixed(1),
       formatFactor(result.selectToFloor),
       formatSeconds(result.seconds.selectAndMask),
       formatFactor(result.selectAndMaskToFloor),
