@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
+#include <utility>
 
 #include "secateur/error.h"
 
@@ -12,16 +14,21 @@ namespace secateur {
 
 enum class Phase : uint8_t { kSelect, kWrite, kCheck, kCount };
 
+// Set by the caller, from any thread, to end a call early.
+using CancelFlag = std::shared_ptr<std::atomic<bool>>;
+
 class Monitor {
  public:
+  explicit Monitor(CancelFlag cancelled = std::make_shared<std::atomic<bool>>(false))
+      : cancelled_(std::move(cancelled)) {}
   virtual ~Monitor() = default;
 
-  void Cancel() { cancelled_.store(true, std::memory_order_relaxed); }
-  bool cancelled() const { return cancelled_.load(std::memory_order_relaxed); }
+  void Cancel() { cancelled_->store(true, std::memory_order_relaxed); }
+  bool cancelled() const { return cancelled_->load(std::memory_order_relaxed); }
 
   // Called by the worker threads, once a chunk.
   void ThrowIfCancelled() const {
-    if (cancelled()) throw Error("ABORTED", "Aborted: no output was left behind");
+    if (cancelled()) throw Error("ABORTED", "Aborted; nothing was written");
   }
   void Begin(Phase phase, int64_t total_bytes) {
     done_.store(0, std::memory_order_relaxed);
@@ -43,7 +50,7 @@ class Monitor {
   virtual void OnProgress() {}
 
  private:
-  std::atomic<bool> cancelled_{false};
+  CancelFlag cancelled_;
   std::atomic<Phase> phase_{Phase::kSelect};
   std::atomic<int64_t> done_{0};
   std::atomic<int64_t> total_{0};
