@@ -1,5 +1,5 @@
-# What the peers share: the work they get as JSON, arrays of the same distributions as the native benchmark makes
-# (same shape, other random bits), and the timing. Each script prints {"seconds": median, "runs": n}.
+# What the peers share: the work they get as JSON, arrays of the same distributions as native/core/measure.cc
+# makes (other random bits), and the timing. Each script prints {"seconds": median, "runs": n}.
 import json
 import sys
 import time
@@ -24,21 +24,20 @@ def weights(job):
     generator = numpy.random.default_rng(1)
     n = job["elements"]
     kind = job["distribution"]
-    normal = lambda: generator.standard_normal(n, dtype=numpy.float32) * numpy.float32(0.05)
+    uniform = lambda: generator.random(n, dtype=numpy.float32)
     if kind == "normal":
-        values = normal()
+        values = generator.standard_normal(n, dtype=numpy.float32)
     elif kind == "uniform":
-        values = generator.random(n, dtype=numpy.float32) * 2 - 1
+        values = uniform() * 2 - 1
     elif kind == "constant":
         values = numpy.full(n, 0.5, dtype=numpy.float32)
     elif kind == "zeros90":
-        values = normal()
-        values[generator.random(n, dtype=numpy.float32) < 0.9] = 0
+        values = generator.standard_normal(n, dtype=numpy.float32)
+        values[uniform() < 0.9] = 0
     elif kind == "heavy":
-        values = normal()
-        values /= generator.random(n, dtype=numpy.float32) + numpy.float32(1e-4)
+        values = numpy.tan(numpy.float32(3.1) * (uniform() - numpy.float32(0.5)))
     elif kind == "few":
-        values = generator.integers(-8, 9, n).astype(numpy.float32) / 8
+        values = numpy.floor(uniform() * 16) / 16 - numpy.float32(0.5)
     else:
         sys.exit("unknown distribution " + kind)
     types = {"float16": numpy.float16, "float64": numpy.float64}

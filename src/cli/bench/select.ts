@@ -1,6 +1,7 @@
 // Times the selection against its floor, a plain parallel read of the same memory, and against other libraries. The
 // addon measures itself (medians of interleaved runs); this file asks, divides and adds the peers.
-import type { Backend, Distribution, DType, NativeAddon } from '../../native/contract.js';
+import { callNative } from '../../native/addon.js';
+import type { Backend, Distribution, DType, SelectBenchOptions, SelectBenchResult } from '../../native/contract.js';
 import { type PeerWork, timePeers } from './peers.js';
 
 export const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
@@ -47,7 +48,7 @@ export interface SelectResult {
 }
 
 /** Runs every dtype with every distribution. */
-export async function benchmarkSelect(addon: NativeAddon, benchmark: SelectBenchmark): Promise<SelectResult[]> {
+export async function benchmarkSelect(benchmark: SelectBenchmark): Promise<SelectResult[]> {
   const { dtypes, distributions, signal } = benchmark;
   const results: SelectResult[] = [];
   for (const dtype of dtypes) {
@@ -56,7 +57,7 @@ export async function benchmarkSelect(addon: NativeAddon, benchmark: SelectBench
       const step = (what: string): void =>
         benchmark.progress(`${dtype} ${distribution}${what}`, results.length, dtypes.length * distributions.length);
       step('');
-      results.push(await measure(addon, benchmark, { dtype, distribution, step }));
+      results.push(await measure(benchmark, { dtype, distribution, step }));
     }
   }
   return results;
@@ -68,18 +69,13 @@ interface Case {
   step: (what: string) => void;
 }
 
-async function measure(
-  addon: NativeAddon,
-  benchmark: SelectBenchmark,
-  { dtype, distribution, step }: Case,
-): Promise<SelectResult> {
+async function measure(benchmark: SelectBenchmark, { dtype, distribution, step }: Case): Promise<SelectResult> {
   const { elements, threads, repeats, seed } = benchmark;
   const ratios = [...benchmark.ratios];
   const work = { elements, dtype, distribution, threads, repeats, seed };
-  const run = await addon.benchSelect({ ...work, ratios });
+  const run = await ask({ ...work, ratios });
   const { floor, floorReadWrite, select, selectAndMask, nthElement } = run.seconds;
-  const selectOne =
-    ratios.length > 1 ? (await addon.benchSelect({ ...work, ratios: ratios.slice(0, 1) })).seconds.select : undefined;
+  const selectOne = ratios.length > 1 ? (await ask({ ...work, ratios: ratios.slice(0, 1) })).seconds.select : undefined;
   const peerWork = { ...work, threads: run.threads, ratio: ratios[0] ?? 0 };
   const peers = await peersOf(benchmark, peerWork, (name) => step(`, ${name}`));
   return {
@@ -95,6 +91,11 @@ async function measure(
     ...(selectOne === undefined ? {} : { sweepToOne: select / selectOne }),
     peers: { 'std::nth_element': nthElement, ...peers },
   };
+}
+
+/** The addon's errors come as ours. */
+function ask(options: SelectBenchOptions): Promise<SelectBenchResult> {
+  return callNative((native) => native.benchSelect(options));
 }
 
 async function peersOf(

@@ -1,7 +1,7 @@
 // `secateur bench prune`: pruning a large checkpoint against `cp` of the same files.
 import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
-import { loadAddon } from '../addon.js';
+import { addon } from '../../native/addon.js';
 import { benchmarkPrune, type PruneBenchResult } from '../bench/prune.js';
 import { formatBytes, formatFactor, formatSeconds, plural } from '../format.js';
 import { addOutputOptions, bytes, integer, ratio, threadsOption } from '../options.js';
@@ -56,7 +56,7 @@ export function addBenchPrune(bench: Command, run: Runner): void {
 }
 
 async function benchPrune(options: Options, { terminal, progress, signal }: CommandContext): Promise<void> {
-  const result = await benchmarkPrune(loadAddon(), {
+  const result = await benchmarkPrune(addon(), {
     bytes: options.bytes,
     ratio: options.ratio ?? 0.9,
     threads: options.threads,

@@ -3,7 +3,6 @@ import { totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { invalidOption } from '../../errors.js';
 import type { Distribution, DType } from '../../native/contract.js';
-import { loadAddon } from '../addon.js';
 import { BYTES_PER_ELEMENT, benchmarkSelect, DISTRIBUTIONS, DTYPES, type SelectResult } from '../bench/select.js';
 import { formatBytes, formatCount, formatFactor, formatSeconds, plural } from '../format.js';
 import { addOutputOptions, integer, ratios, someOf, threadsOption } from '../options.js';
@@ -76,7 +75,7 @@ async function benchSelect(options: Options, { terminal, progress, signal }: Com
   const dtypes = options.dtype ?? ['float32'];
   checkMemory(options.elements, dtypes);
   const missing = new Set<string>();
-  const results = await benchmarkSelect(loadAddon(), {
+  const results = await benchmarkSelect({
     elements: options.elements,
     dtypes,
     distributions: options.distribution ?? ['normal'],

@@ -2,9 +2,9 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type ModelName, modelNames, type NewModelOptions, newModel } from '../../../models/index.js';
+import { addon } from '../../native/addon.js';
 import { TensorProto_DataType as DataType, type ModelProto } from '../../onnx/schema/onnx_pb.js';
 import { writeModel } from '../../onnx/write.js';
-import { loadAddon } from '../addon.js';
 import { formatBytes, plural, printable } from '../format.js';
 import { addOutputOptions, integer, required } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
@@ -54,7 +54,7 @@ function natural(option: string): (text: string) => number {
 async function createModel(name: string, options: Options, { terminal, signal }: CommandContext): Promise<void> {
   const { output: _, json: __, quiet: ___, ...shape } = options;
   const output = required(options.output, '-o FILE', 'the file to write');
-  const { fillNormal } = loadAddon();
+  const { fillNormal } = addon();
   // newModel names the known models when it is given another.
   const model = newModel(name as ModelName, shape, fillNormal);
   signal.throwIfAborted();

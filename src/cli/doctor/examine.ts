@@ -1,8 +1,8 @@
 // Collects what `secateur doctor` says: versions, processor, memory, the native addon and its backends, and what is
 // broken. Reads only; whoever asks decides how to show it.
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os';
-import { type AddonState, examineAddon } from '../addon.js';
 import { packageInfo } from '../package-info.js';
+import { type AddonState, examineAddon } from './addon.js';
 import { findOnnxRuntime, type RuntimeState } from './onnxruntime.js';
 
 const OLDEST_NODE = 20;
