@@ -1,0 +1,9 @@
+// The one place that includes napi.h, so that its configuration is the same everywhere.
+#ifndef SECATEUR_BINDING_NAPI_SETUP_H_
+#define SECATEUR_BINDING_NAPI_SETUP_H_
+
+#define NODE_ADDON_API_DISABLE_DEPRECATED
+#define NODE_ADDON_API_REQUIRE_BASIC_FINALIZERS
+#include <napi.h>
+
+#endif  // SECATEUR_BINDING_NAPI_SETUP_H_

@@ -1,0 +1,75 @@
+// The addon as the rest of the package uses it: loaded on first use, with failures as SecateurErrors.
+import { SecateurError, type SecateurErrorCode, type SecateurErrorFields } from '../errors.js';
+import type { NativeAddon, NativeCancel, NativeControl, NativeProgress } from './contract.js';
+import { loadAddon } from './load.cjs';
+
+/**
+ * The native addon.
+ *
+ * @throws SecateurError NATIVE_LOAD when it is missing or does not fit this machine.
+ */
+export function addon(): NativeAddon {
+  try {
+    return loadAddon();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+    throw new SecateurError(
+      'NATIVE_LOAD',
+      `Could not load the native addon (${reason}); build it with \`npm rebuild secateur\` (needs a C++20 compiler and CMake)`,
+      { cause },
+    );
+  }
+}
+
+interface NativeFailure extends Error {
+  code: SecateurErrorCode;
+  path?: string;
+  tensor?: string;
+  index?: number;
+  errno?: string;
+}
+
+function isNativeFailure(error: unknown): error is NativeFailure {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string';
+}
+
+/** A native failure as a SecateurError whose stack is that of the call. */
+function toSecateurError(error: unknown): unknown {
+  if (!isNativeFailure(error) || error instanceof SecateurError) return error;
+  const { path, tensor, index, errno } = error;
+  const fields: SecateurErrorFields = { cause: error };
+  if (path !== undefined) fields.path = path;
+  if (tensor !== undefined) fields.tensor = tensor;
+  if (index !== undefined) fields.index = index;
+  if (errno !== undefined) fields.errno = errno;
+  return new SecateurError(error.code, error.message, fields);
+}
+
+/**
+ * Runs one asynchronous call of the addon under an AbortSignal.
+ *
+ * @param call gets the control object to pass on.
+ * @throws SecateurError; ABORTED when the signal fires, with its reason as `cause`.
+ */
+export async function callNative<T>(
+  call: (native: NativeAddon, control: NativeControl) => Promise<T>,
+  { signal, progress }: { signal?: AbortSignal | undefined; progress?: NativeProgress | undefined } = {},
+): Promise<T> {
+  const native = addon();
+  if (signal?.aborted) throw aborted(signal);
+  const cancel: NativeCancel = native.createCancel();
+  const onAbort = () => cancel.cancel();
+  signal?.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await call(native, progress === undefined ? { cancel } : { cancel, progress });
+  } catch (error) {
+    if (signal?.aborted && isNativeFailure(error) && error.code === 'ABORTED') throw aborted(signal);
+    throw toSecateurError(error);
+  } finally {
+    signal?.removeEventListener('abort', onAbort);
+  }
+}
+
+function aborted(signal: AbortSignal): SecateurError {
+  return new SecateurError('ABORTED', 'Aborted; nothing was written', { cause: signal.reason });
+}
