@@ -1,7 +1,7 @@
 // The addon as the rest of the package uses it: loaded on first use, with failures as SecateurErrors.
 import { SecateurError, type SecateurErrorCode, type SecateurErrorFields } from '../errors.js';
 import type { NativeAddon, NativeCancel, NativeControl, NativeProgress } from './contract.js';
-import { loadAddon } from './load.cjs';
+import loader from './load.cjs';
 
 /**
  * The native addon.
@@ -10,7 +10,7 @@ import { loadAddon } from './load.cjs';
  */
 export function addon(): NativeAddon {
   try {
-    return loadAddon();
+    return loader.loadAddon();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
     throw new SecateurError(

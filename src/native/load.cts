@@ -17,7 +17,7 @@ function packageRoot(): string {
 }
 
 /** The path of the addon that `loadAddon` loads. Throws when there is none. */
-export function addonPath(): string {
+function addonPath(): string {
   return nodeGypBuild.resolve(packageRoot());
 }
 
@@ -26,7 +26,9 @@ export function addonPath(): string {
  *
  * @throws Error as the loader gives it; `addon()` in addon.ts turns it into a SecateurError.
  */
-export function loadAddon(): NativeAddon {
+function loadAddon(): NativeAddon {
   loaded ??= nodeGypBuild(packageRoot()) as NativeAddon;
   return loaded;
 }
+
+export = { addonPath, loadAddon };
