@@ -1,0 +1,120 @@
+// `prune`: sets the weights of smallest magnitude to zero and writes the model. The graph is read here; the weights
+// are read, selected and written by the addon.
+
+import { SecateurError } from '../errors.js';
+import { callNative } from '../native/addon.js';
+import type { NativePruneJob, NativePruneResult, Scope } from '../native/contract.js';
+import { checkKeys, checkNumber } from '../options.js';
+import {
+  checkFileOptions,
+  checkFlag,
+  checkObject,
+  checkText,
+  checkWord,
+  type FileOptions,
+  fileKeys,
+  nativeProgress,
+} from './options.js';
+import { makePlan, type Plan, planOutputs } from './plan.js';
+import { type PruneReport, pruneReport } from './report.js';
+
+/** Options of `prune`. */
+export interface PruneOptions extends FileOptions {
+  /**
+   * The .onnx file to write. May be the input: it is replaced when the output is complete. External data goes to
+   * `OUTPUT.data` beside it. Needed unless `dryRun`.
+   */
+  output?: string | undefined;
+  /** The fraction of the prunable weights to remove, [0, 1): exactly `round(ratio * weights)` are removed. */
+  ratio: number;
+  /** `global`: one threshold over all tensors together. `layer`: one a tensor. @default 'global' */
+  scope?: Scope | undefined;
+  /** The smallest fraction kept in each tensor, [0, 1]. @default 0 */
+  minKeep?: number | undefined;
+  /** This build has no CUDA backend: `auto` means `cpu`. @default 'auto' */
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** Keep NaN and infinities and never remove them, instead of failing. @default false */
+  allowNonfinite?: boolean | undefined;
+  /** Select and report, but write nothing. @default false */
+  dryRun?: boolean | undefined;
+}
+
+const keys = [...fileKeys, 'output', 'ratio', 'scope', 'minKeep', 'device', 'allowNonfinite', 'dryRun'];
+
+/**
+ * Prunes the model at `path` by one removal ratio over all its prunable weights.
+ *
+ * Everything but the removed weights stays byte for byte as it is; with external data, the entries that name the data
+ * file change too. The output appears under its name only when it is complete.
+ *
+ * @returns A report that is counted from the written file.
+ * @throws SecateurError See `SecateurErrorCode`; where it is thrown, no file was changed.
+ * @example
+ * const report = await prune('model.onnx', { output: 'pruned.onnx', ratio: 0.9 });
+ */
+export async function prune(path: string, options: PruneOptions): Promise<PruneReport> {
+  const started = performance.now();
+  checkPruneOptions(path, options);
+  const { ratio, scope = 'global', dryRun = false } = options;
+  const plan = makePlan(path, options);
+  refuseNothing(plan);
+  const output = dryRun ? null : (options.output ?? null);
+  const outputs = output === null ? [] : planOutputs(plan, output);
+  const job = { sources: plan.sources, tensors: plan.tensors, select: selectOptions(options), outputs };
+  const call = { signal: options.signal, progress: nativeProgress(options.onProgress) };
+  const result = await callNative((native, control) => native.pruneFiles(job, control), call);
+  const zeros = dryRun ? await expectedZeros(job, result, options.signal) : result.zeros;
+  return pruneReport(plan, { output, scope, ratio }, result, zeros, started);
+}
+
+function checkPruneOptions(path: unknown, options: PruneOptions): void {
+  checkObject(options);
+  checkKeys('option', Object.keys(options), keys);
+  checkFileOptions(path, options);
+  const { output, ratio, scope, minKeep, device, allowNonfinite, dryRun } = options;
+  checkNumber('ratio', ratio, { least: 0, below: 1 });
+  if (minKeep !== undefined) checkNumber('minKeep', minKeep, { least: 0, most: 1 });
+  if (scope !== undefined) checkWord('scope', scope, ['global', 'layer']);
+  if (allowNonfinite !== undefined) checkFlag('allowNonfinite', allowNonfinite);
+  if (dryRun !== undefined) checkFlag('dryRun', dryRun);
+  if (output !== undefined || dryRun !== true) checkText('output', output);
+  if (device !== undefined) checkWord('device', device, ['auto', 'cpu', 'cuda']);
+  if (device === 'cuda') {
+    throw new SecateurError(
+      'CUDA',
+      'Expected device to be "auto" or "cpu": the CUDA backend is not part of this build',
+    );
+  }
+}
+
+function selectOptions({ ratio, scope, minKeep, threads, allowNonfinite }: PruneOptions): NativePruneJob['select'] {
+  return {
+    ratios: [ratio],
+    scope: scope ?? 'global',
+    minKeep: minKeep ?? 0,
+    threads: threads ?? 0,
+    allowNonfinite: allowNonfinite ?? false,
+  };
+}
+
+function refuseNothing({ loaded, prunable, skipped }: Plan): void {
+  if (prunable.some(({ weights }) => weights > 0)) return;
+  const [first] = skipped;
+  const example = first === undefined ? '' : `, such as ${first.name}: ${first.reason}`;
+  throw new SecateurError(
+    'NOTHING_PRUNABLE',
+    `Expected ${loaded.path} to have weights to prune, got none (${skipped.length} tensors were skipped${example})`,
+    { path: loaded.path },
+  );
+}
+
+/** What a dry run leaves uncounted: below a threshold above zero every zero is removed, else the old zeros stay. */
+async function expectedZeros(
+  { sources, tensors, select }: NativePruneJob,
+  { selections }: NativePruneResult,
+  signal: AbortSignal | undefined,
+): Promise<number[]> {
+  const count = { sources, tensors };
+  const present = await callNative((native, control) => native.countZeros(count, select.threads, control), { signal });
+  return present.map((zeros, index) => Math.max(zeros, selections[0]?.tensors[index]?.removed ?? 0));
+}
