@@ -93,7 +93,7 @@ function printReport(report: InspectReport, terminal: Terminal): void {
   terminal.print(...table, '');
   printSkipped(report.skipped, terminal);
   terminal.say(
-    `${printable(report.model)}: opset ${report.opset}, ${plural(report.parameters, 'parameter')}, ` +
+    `${printable(report.model)}: opset ${report.opset ?? 'unknown'}, ${plural(report.parameters, 'parameter')}, ` +
       `${formatPercent(report.parameters === 0 ? 0 : weights / report.parameters)} of them prunable.`,
   );
 }

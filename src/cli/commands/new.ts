@@ -2,8 +2,9 @@
 import { stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { type ModelName, modelNames, type NewModelOptions, newModel } from '../../../models/index.js';
+import { inspect } from '../../index.js';
 import { addon } from '../../native/addon.js';
-import { TensorProto_DataType as DataType, type ModelProto } from '../../onnx/schema/onnx_pb.js';
+import type { ModelProto } from '../../onnx/schema/onnx_pb.js';
 import { writeModel } from '../../onnx/write.js';
 import { formatBytes, plural, printable } from '../format.js';
 import { addOutputOptions, integer, required } from '../options.js';
@@ -60,17 +61,9 @@ async function createModel(name: string, options: Options, { terminal, signal }:
   signal.throwIfAborted();
   await writeModel(output, model);
   const bytes = (await stat(output)).size;
-  const parameters = countParameters(model);
+  const { parameters } = await inspect(output);
   terminal.result({ model: name, output, parameters, bytes, metadata: metadata(model) });
   terminal.say(`Wrote ${printable(output)}: ${plural(parameters, 'parameter')}, ${formatBytes(bytes)}.`);
-}
-
-/** Elements of the floating-point initializers; shapes and other integer constants are no parameters. */
-function countParameters(model: ModelProto): number {
-  const tensors = model.graph?.initializer ?? [];
-  return tensors
-    .filter((tensor) => tensor.dataType === DataType.FLOAT)
-    .reduce((sum, { dims }) => sum + dims.reduce((product, dim) => product * Number(dim), 1), 0);
 }
 
 function metadata(model: ModelProto): Record<string, string> {

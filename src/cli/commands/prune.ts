@@ -151,7 +151,7 @@ function sparsity(report: PruneReport): number {
 
 function printSummary(report: PruneReport, dryRun: boolean, terminal: Terminal): void {
   const { seconds } = report;
-  const below = report.scope === 'global' ? `, those below ${formatReal(report.threshold)}` : ', layer by layer';
+  const below = report.threshold === null ? ', layer by layer' : `, those below ${formatReal(report.threshold)}`;
   terminal.say(
     `${dryRun ? 'Would remove' : 'Removed'} ${formatCount(report.removed)} of ${plural(report.weights, 'weight')} ` +
       `(ratio ${report.ratio})${below}. Took ${formatSeconds(seconds.total)}: selecting ${formatSeconds(seconds.select)}` +

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { addon } from '../../native/addon.js';
 import type { Backend } from '../../native/contract.js';
-import { addonPath } from '../../native/load.cjs';
+import loader from '../../native/load.cjs';
 
 export interface AddonState {
   /** The file that is loaded; null where there is none. */
@@ -36,7 +36,7 @@ export function examineAddon(): AddonState {
 
 function findAddon(): string | null {
   try {
-    return addonPath();
+    return loader.addonPath();
   } catch {
     return null;
   }
