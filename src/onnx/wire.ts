@@ -122,6 +122,15 @@ export class Cursor {
     throw this.fail('it is damaged: a number is longer than ten bytes');
   }
 
+  /** An unsigned varint as its 64-bit pattern. */
+  varint64(): bigint {
+    const start = this.position;
+    this.varint();
+    let value = 0n;
+    for (let at = this.position - 1; at >= start; at--) value = (value << 7n) | BigInt(this.reader.byteAt(at) & 0x7f);
+    return BigInt.asUintN(64, value);
+  }
+
   /** The next tag, with a valid field number and wire type. */
   tag(): Tag {
     const start = this.position;
