@@ -1,5 +1,6 @@
 # What the peers share: the work they get as JSON, arrays of the same distributions as native/core/measure.cc
-# makes (other random bits), and the timing. Each script prints {"seconds": median, "runs": n}.
+# makes (other random bits), and the timing. Each script prints
+# {"seconds": median, "runs": n, "version": of the library}.
 import json
 import sys
 import time
@@ -58,7 +59,7 @@ def tensor(job):
     return torch.from_numpy(weights(job)).to(types[job["dtype"]])
 
 
-def measure(job, call, prepare=lambda: None):
+def measure(job, version, call, prepare=lambda: None):
     """Times call(prepare()) and prints the median. The first run warms up and counts only if it used up the budget."""
     times = []
     start = time.perf_counter()
@@ -72,4 +73,4 @@ def measure(job, call, prepare=lambda: None):
             times.append(seconds)
         if late:
             break
-    print(json.dumps({"seconds": float(numpy.median(times)), "runs": len(times)}))
+    print(json.dumps({"seconds": float(numpy.median(times)), "runs": len(times), "version": version}))

@@ -15,6 +15,7 @@ def layer():
 
 measure(
     job,
+    torch.__version__,
     lambda module: prune.global_unstructured(
         [(module, "weight")], pruning_method=prune.L1Unstructured, amount=job["ratio"]
     ),

@@ -65,6 +65,7 @@ describe('bench select', () => {
     expect(result.selectToFloor).toBeCloseTo(select / floor, 9);
     expect(result.selectAndMaskToFloor).toBeCloseTo(selectAndMask / (floor + floorReadWrite), 9);
     expect(Object.keys(result.peers)).toEqual(['std::nth_element']);
+    expect(result.peerVersions).toEqual({});
   });
 
   it('prints an array for several, and the cost of a sweep', async () => {

@@ -42,9 +42,17 @@ const PEERS: readonly Peer[] = [
   { name: 'torch global_unstructured', module: 'torch', script: 'torch_global_unstructured.py' },
 ];
 
-/** Median seconds of each peer that ran, by its name. One after another, so that none disturbs another. */
-export async function timePeers(run: PeerRun): Promise<Record<string, number>> {
-  const seconds: Record<string, number> = {};
+export interface PeerTime {
+  name: string;
+  /** Median. */
+  seconds: number;
+  /** Of the library. */
+  version: string;
+}
+
+/** Times the peers one after another, so that none disturbs another. */
+export async function timePeers(run: PeerRun): Promise<PeerTime[]> {
+  const times: PeerTime[] = [];
   for (const { name, module, script } of PEERS) {
     const python = await pythonWith(module, run.signal);
     if (python === undefined) {
@@ -53,10 +61,10 @@ export async function timePeers(run: PeerRun): Promise<Record<string, number>> {
     }
     run.started(name);
     const outcome = await timePeer(python, script, run);
-    if (typeof outcome === 'number') seconds[name] = outcome;
-    else run.leftOut(name, outcome);
+    if (typeof outcome === 'string') run.leftOut(`${name} for ${run.work.dtype}`, outcome);
+    else times.push({ name, ...outcome });
   }
-  return seconds;
+  return times;
 }
 
 const found = new Map<string, Promise<string | undefined>>();
@@ -86,12 +94,12 @@ async function searchPython(module: string, signal: AbortSignal): Promise<string
   return undefined;
 }
 
-/** Seconds, or a sentence that says why there are none. */
+/** The measurement, or a sentence that says why there is none. */
 async function timePeer(
   python: string,
   script: string,
   { work, timeoutMs, signal }: PeerRun,
-): Promise<number | string> {
+): Promise<Omit<PeerTime, 'name'> | string> {
   const file = path.join(packageInfo().root, 'bench/peers', script);
   const threads = String(work.threads);
   try {
@@ -102,13 +110,20 @@ async function timePeer(
       // Some BLAS and OpenMP builds read their thread count only from here.
       env: { ...process.env, OMP_NUM_THREADS: threads, MKL_NUM_THREADS: threads, OPENBLAS_NUM_THREADS: threads },
     });
-    const answer: unknown = JSON.parse(stdout);
-    const seconds = typeof answer === 'object' && answer !== null && 'seconds' in answer ? answer.seconds : undefined;
-    return typeof seconds === 'number' ? seconds : `answered ${stdout.trim().slice(0, 80)}`;
+    return parseAnswer(stdout);
   } catch (error) {
     signal.throwIfAborted();
     return failure(error, timeoutMs);
   }
+}
+
+function parseAnswer(stdout: string): Omit<PeerTime, 'name'> | string {
+  const answer: unknown = JSON.parse(stdout);
+  if (typeof answer === 'object' && answer !== null && 'seconds' in answer && 'version' in answer) {
+    const { seconds, version } = answer;
+    if (typeof seconds === 'number' && typeof version === 'string') return { seconds, version };
+  }
+  return `answered ${stdout.trim().slice(0, 80)}`;
 }
 
 function failure(error: unknown, timeoutMs: number): string {

@@ -2,7 +2,7 @@
 // addon measures itself (medians of interleaved runs); this file asks, divides and adds the peers.
 import { callNative } from '../../native/addon.js';
 import type { Backend, Distribution, DType, SelectBenchOptions, SelectBenchResult } from '../../native/contract.js';
-import { type PeerWork, timePeers } from './peers.js';
+import { type PeerTime, type PeerWork, timePeers } from './peers.js';
 
 export const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
 export const DISTRIBUTIONS: readonly Distribution[] = ['normal', 'uniform', 'constant', 'zeros90', 'heavy', 'few'];
@@ -44,7 +44,10 @@ export interface SelectResult {
   selectAndMaskToFloor: number;
   /** select / selectOne: what further ratios cost; only where several were asked for. */
   sweepToOne?: number;
+  /** Seconds by name; std::nth_element is always there. */
   peers: Record<string, number>;
+  /** The versions of the libraries, by the same names. */
+  peerVersions: Record<string, string>;
 }
 
 /** Runs every dtype with every distribution. */
@@ -89,7 +92,8 @@ async function measure(benchmark: SelectBenchmark, { dtype, distribution, step }
     selectToFloor: select / floor,
     selectAndMaskToFloor: selectAndMask / (floor + floorReadWrite),
     ...(selectOne === undefined ? {} : { sweepToOne: select / selectOne }),
-    peers: { 'std::nth_element': nthElement, ...peers },
+    peers: { 'std::nth_element': nthElement, ...byName(peers, ({ seconds }) => seconds) },
+    peerVersions: byName(peers, ({ version }) => version),
   };
 }
 
@@ -102,6 +106,10 @@ async function peersOf(
   { peerTimeoutMs, signal, leftOut }: SelectBenchmark,
   work: PeerWork,
   started: (name: string) => void,
-): Promise<Record<string, number>> {
-  return peerTimeoutMs === 0 ? {} : await timePeers({ work, timeoutMs: peerTimeoutMs, signal, started, leftOut });
+): Promise<PeerTime[]> {
+  return peerTimeoutMs === 0 ? [] : await timePeers({ work, timeoutMs: peerTimeoutMs, signal, started, leftOut });
+}
+
+function byName<T>(peers: readonly PeerTime[], pick: (peer: PeerTime) => T): Record<string, T> {
+  return Object.fromEntries(peers.map((peer) => [peer.name, pick(peer)]));
 }

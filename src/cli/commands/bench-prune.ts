@@ -15,7 +15,9 @@ file, reads it once so that it lies in the cache, then times alternately
   cp     a copy of the files, as data (--reflink=never with GNU cp)
   prune  the work of "secateur prune --json", its own seconds.total;
          the whole process, with the start of Node, is given beside it
-and prints the medians. Needs free space for the model twice, and as much free
+and prints the medians; a first round is not counted, and the disk is synced
+before each. Other work on the machine and a slow disk disturb both: a folder
+in memory (/dev/shm) shows the work alone. Needs free space for the model twice, and as much free
 memory for the cache. Removes what it made, also after Ctrl-C.
 
 Memory is the highest RssAnon of the pruning process, read from
@@ -50,7 +52,7 @@ export function addBenchPrune(bench: Command, run: Runner): void {
     .option('--dir <folder>', 'an existing folder with room for the model twice', tmpdir())
     .option('-r, --ratio <number>', 'removal ratio, [0, 1) (default: 0.9)', ratio('--ratio'))
     .addOption(threadsOption())
-    .option('--repeats <n>', 'runs a median is taken of, 1 to 1000', integer('--repeats', 1, 1000), 3)
+    .option('--repeats <n>', 'runs a median is taken of, 1 to 1000', integer('--repeats', 1, 1000), 5)
     .addHelpText('after', EPILOGUE);
   addOutputOptions(command).action((options: Options) => run(options, (context) => benchPrune(options, context)));
 }

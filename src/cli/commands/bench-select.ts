@@ -154,6 +154,7 @@ function peerTable(results: readonly SelectResult[], terminal: Terminal): string
   return renderTable({
     columns: [
       { header: 'peer', shrink: true },
+      { header: 'version', leaves: 1 },
       ...(results.length > 1 ? [{ header: 'on' }] : []),
       { header: 'time', align: 'right' },
       { header: 'x select', align: 'right' },
@@ -161,6 +162,7 @@ function peerTable(results: readonly SelectResult[], terminal: Terminal): string
     rows: results.flatMap((result) =>
       Object.entries(result.peers).map(([name, seconds]) => [
         name,
+        result.peerVersions[name] ?? '',
         ...(results.length > 1 ? [`${result.dtype} ${result.distribution}`] : []),
         formatSeconds(seconds),
         formatFactor(seconds / (result.seconds.selectOne ?? result.seconds.select)),
