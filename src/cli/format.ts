@@ -9,9 +9,12 @@ export function formatCount(value: number): string {
   return count.format(value);
 }
 
-/** A fraction as a percentage with two digits: `0.9` becomes `90.00%`. */
+/** A fraction as a percentage with two digits: `0.9` becomes `90.00%`. Only nothing is 0.00% and only all is 100.00%. */
 export function formatPercent(fraction: number): string {
-  return Number.isFinite(fraction) ? `${(100 * fraction).toFixed(2)}%` : '-';
+  if (!Number.isFinite(fraction)) return '-';
+  if (fraction > 0 && fraction < 0.00005) return '<0.01%';
+  if (fraction < 1 && fraction >= 0.99995) return '>99.99%';
+  return `${(100 * fraction).toFixed(2)}%`;
 }
 
 /** Decimal units, as file managers and `ls --si` count: `257452404` becomes `257 MB`. */

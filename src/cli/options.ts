@@ -96,6 +96,14 @@ export function required<T>(value: T | undefined, option: string, what: string):
   throw new SecateurError('INVALID_OPTION', `Expected ${option}, ${what}`, { option });
 }
 
+/** The file of `-o`. A lone dash is stdout to many programs; here it would be a file of that name. */
+export function outputFile(): Parser<string> {
+  return (text) => {
+    if (text !== '' && text !== '-') return text;
+    throw invalidOption('-o', 'the name of a file (models are not written to stdout)', text);
+  };
+}
+
 /** `--threads`, the same everywhere. */
 export function threadsOption(): Option {
   return new Option(

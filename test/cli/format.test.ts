@@ -38,6 +38,9 @@ describe('numbers', () => {
   it('writes percentages with two digits', () => {
     expect(format.formatPercent(0.9)).toBe('90.00%');
     expect(format.formatPercent(Number.NaN)).toBe('-');
+    expect(format.formatPercent(1)).toBe('100.00%');
+    expect(format.formatPercent(0.999999)).toBe('>99.99%');
+    expect(format.formatPercent(0.000001)).toBe('<0.01%');
   });
 });
 

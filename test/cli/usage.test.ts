@@ -48,6 +48,7 @@ describe('wrong usage', () => {
     [['prune', 'm.onnx', '-r', '0.5', '--threads', '0'], 'Expected --threads to be an integer from 1 to 1024, got 0'],
     [['prune', 'm.onnx', '-r', '0.5', '--device', 'gpu'], 'Expected --device to be one of auto, cpu, cuda, got "gpu"'],
     [['prune', 'a.onnx', 'b.onnx', '-r', '0.5'], "too many arguments for 'prune'. Expected 1 argument but got 2."],
+    [['prune', 'm.onnx', '-r', '0.5', '-o', '-'], 'Expected -o to be the name of a file'],
     [['inspect'], "missing required argument 'model'"],
     [['bench', 'selct'], "unknown command 'selct' (Did you mean select?)"],
     [

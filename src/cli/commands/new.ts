@@ -7,7 +7,7 @@ import { addon } from '../../native/addon.js';
 import type { ModelProto } from '../../onnx/schema/onnx_pb.js';
 import { writeModel } from '../../onnx/write.js';
 import { formatBytes, plural, printable } from '../format.js';
-import { addOutputOptions, integer, required } from '../options.js';
+import { addOutputOptions, integer, outputFile, required } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 
 const EPILOGUE = `
@@ -35,7 +35,7 @@ export function addNew(program: Command, run: Runner): void {
     .summary('write a LeNet-5, ResNet-56 or YOLOv4 with initial weights')
     .description('Writes one of three architectures as ONNX, with seeded initial weights.')
     .argument('<name>', modelNames.join(', '))
-    .option('-o, --output <file>', 'ONNX file to write (needed)')
+    .option('-o, --output <file>', 'ONNX file to write (needed)', outputFile())
     .option('--seed <n>', 'seed of the weights, 0 or more (default: 0)', natural('--seed'))
     .option('--classes <n>', 'number of classes, 1 to 65536 (default: 10; yolov4: 80)', natural('--classes'))
     .option('--size <n>', 'yolov4: pixels a side, a multiple of 32 to 8192 (default: 416)', natural('--size'))

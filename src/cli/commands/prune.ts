@@ -2,7 +2,16 @@
 import { type Command, Option } from 'commander';
 import { type PruneReport, prune } from '../../index.js';
 import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
-import { addOutputOptions, oneOf, ratio as parseRatio, real, required, texts, threadsOption } from '../options.js';
+import {
+  addOutputOptions,
+  oneOf,
+  outputFile,
+  ratio as parseRatio,
+  real,
+  required,
+  texts,
+  threadsOption,
+} from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
 import { renderTable } from '../table.js';
@@ -46,7 +55,11 @@ export function addPrune(program: Command, run: Runner): void {
     .summary('set the smallest weights of a model to zero')
     .description('Sets the smallest weights of a model to zero, by one ratio over all its layers together.')
     .argument('<model>', 'ONNX file; its external data is found beside it')
-    .option('-o, --output <file>', 'ONNX file to write; may be the input (needed, but not with --dry-run)')
+    .option(
+      '-o, --output <file>',
+      'ONNX file to write; may be the input (needed, but not with --dry-run)',
+      outputFile(),
+    )
     .option(
       '-r, --ratio <number>',
       'fraction of the prunable weights to remove, [0, 1) (needed)',
