@@ -34,7 +34,8 @@ export interface Scope {
 }
 
 const MAX_DEPTH = 64;
-const MAX_NODES = 4_000_000;
+const MAX_NODES = 1_000_000;
+const MAX_HANDED_ON = 1000;
 const noAttributes: ReadonlyMap<string, AttributeProto> = new Map();
 
 /** Operators that hand on the elements of input 0, perhaps in another shape, order or type. */
@@ -70,14 +71,13 @@ export function lookUp(scope: Scope, name: string): Definition | undefined {
   return undefined;
 }
 
-/** Follows a value back through nodes that only hand it on. Undefined where the graph goes in circles. */
+/** Follows a value back through nodes that only hand it on. Undefined where that has no end. */
 export function traceBack(start: Definition): Definition | undefined {
   let definition: Definition | undefined = start;
-  for (let steps = 0; steps < MAX_NODES; steps++) {
+  for (let steps = 0; steps < MAX_HANDED_ON; steps++) {
     if (definition.kind !== 'computed' || !isPassThrough(definition.node)) return definition;
     const source: Definition | undefined = lookUp(definition.scope, definition.node.input[0] ?? '');
     if (source === undefined) return definition;
-    if (source === start) return undefined;
     definition = source;
   }
   return undefined;

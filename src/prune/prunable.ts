@@ -141,11 +141,11 @@ class Survey {
     for (const tensor of tensorsOf(model)) if (!this.#byTensor.has(tensor)) this.#unreached(tensor);
   }
 
-  /** In a function that nobody calls, or in a training graph. */
+  /** Nothing that a node computes with: it is named nevertheless. */
   #unreached(tensor: TensorProto): void {
     if (tensor.dims.length < 2 || !isPrunableType(elementType(tensor.dataType).name)) return;
     const name = this.#unique(tensor.name === '' ? 'unnamed' : tensor.name);
-    this.skipped.set(name, 'not a part of the main graph');
+    this.skipped.set(name, 'in an attribute, a function that is not called, or a training graph');
   }
 
   #define(definition: Definition): void {

@@ -1,4 +1,5 @@
 // The scanner against the decoder of @bufbuild/protobuf: the same model, and payloads where it says they are.
+import { truncateSync } from 'node:fs';
 import { clone, fromBinary, toBinary } from '@bufbuild/protobuf';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
@@ -135,4 +136,28 @@ test('a tensor in two messages that merge has no record', () => {
   const tensor = loaded.model.graph?.node[0]?.attribute[0]?.t;
   expect(tensor?.name).toBe('b');
   expect(loaded.recordOf(tensor as TensorProto)).toBeUndefined();
+});
+
+test('a tensor over 2 GiB inside the protobuf', () => {
+  const size = 3 * 2 ** 30;
+  const head = (number: number, bytes: number) => [...tag(number, 2), ...varint(bytes)];
+  const fields = [...bytesField(8, [0x77]), ...tag(2, 0), 1, ...tag(1, 0), ...varint(size / 4)];
+  const rawHead = head(9, size);
+  const tensorHead = head(5, fields.length + rawHead.length + size);
+  const graphBytes = tensorHead.length + fields.length + rawHead.length + size;
+  const before = [...tag(1, 0), 8, ...head(7, graphBytes), ...tensorHead, ...fields, ...rawHead];
+  const path = saved(Uint8Array.from(before));
+  // A file with a hole: it takes no room on the disk.
+  truncateSync(path, before.length + size);
+  const loaded = readModel(path);
+  const [tensor] = loaded.model.graph?.initializer ?? [];
+  if (tensor === undefined) throw new Error('no tensor');
+  expect(loaded.recordOf(tensor)?.payloads.get('rawData')).toEqual({
+    runs: [{ offset: before.length, bytes: size }],
+    bytes: size,
+    scattered: false,
+    elided: true,
+  });
+  truncateSync(path, before.length + size - 1);
+  expect(() => readModel(path)).toThrowError(/truncated or damaged/);
 });

@@ -189,12 +189,16 @@ test('a function that calls itself is refused; one that nobody calls has its wei
   expect(() => sorted(calls, {}, { functions: self })).toThrowError(expect.objectContaining({ code: 'INVALID_MODEL' }));
   const value = create(AttributeProtoSchema, { name: 'value', type: 4, t: tensor('K') });
   const idle = [{ name: 'G', domain: 'l', node: [node('Constant', [], ['k'], { attribute: [value] })] }];
-  expect(sorted({}, {}, { functions: idle }).skipped).toEqual({ K: 'not a part of the main graph' });
+  expect(sorted({}, {}, { functions: idle }).skipped).toEqual({
+    K: 'in an attribute, a function that is not called, or a training graph',
+  });
 });
 
 test('a graph that goes in circles ends', () => {
   const circle = [node('Identity', ['a'], ['b']), node('Identity', ['b'], ['a']), node('MatMul', ['x', 'a'], ['y'])];
   expect(sorted({ node: circle })).toEqual({ prunable: [], skipped: {} });
+  const entered = [node('Identity', ['a'], ['c']), ...circle];
+  expect(sorted({ node: entered, output: [{ name: 'c' }] })).toEqual({ prunable: [], skipped: {} });
 });
 
 describe('filters', () => {
@@ -224,6 +228,7 @@ describe('filters', () => {
 test.each([
   ['a negative dimension', [-1, 2]],
   ['too many elements', [2 ** 40, 2 ** 40]],
+  ['absurdly many dimensions', Array.from({ length: 5000 }, () => 2 ** 40)],
 ])('%s is refused with the name', (_, dims) => {
   const graph = { initializer: [tensor('w', dims)], node: [node('MatMul', ['x', 'w'], ['y'])] };
   expect(() => sorted(graph)).toThrowError(/tensor w /);
