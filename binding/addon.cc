@@ -1,5 +1,6 @@
-// Every function that JavaScript sees: unwrap, one call, wrap. Two comment lines each: what it calls, and its
-// TypeScript signature, which scripts/check-binding.mjs compares with src/native/contract.ts.
+// Every function that JavaScript sees: unwrap, one call, wrap. Two comment lines each: what it
+// calls, and its TypeScript signature, which scripts/check-binding.mjs compares with
+// src/native/contract.ts.
 #include <deque>
 
 #include "control.h"
@@ -48,12 +49,14 @@ Napi::Value GetBackend(const Napi::CallbackInfo& info) {
 // backends(): Backend[]
 Napi::Value GetBackends(const Napi::CallbackInfo& info) {
   Napi::Array names = Napi::Array::New(info.Env());
-  for (const Backend* backend : SupportedBackends()) names.Set(names.Length(), BackendName(info.Env(), *backend));
+  for (const Backend* backend : SupportedBackends())
+    names.Set(names.Length(), BackendName(info.Env(), *backend));
   return names;
 }
 
 // std::vector<Selection> Select(const std::vector<Tensor>&, const SelectOptions&)
-// select(tensors: NativeTensor[], options: NativeSelectOptions, control?: NativeControl): Promise<NativeSelection[]>
+// select(tensors: NativeTensor[], options: NativeSelectOptions, control?: NativeControl):
+// Promise<NativeSelection[]>
 Napi::Value SelectAsync(const Napi::CallbackInfo& info) {
   const auto array = info[0].As<Napi::Array>();
   auto memory = std::make_shared<MemoryTensors>(ParseTensors(array), ParseFactors(array));
@@ -64,11 +67,14 @@ Napi::Value SelectAsync(const Napi::CallbackInfo& info) {
         options.monitor = monitor;
         return Select(memory->tensors, options);
       },
-      [memory](Napi::Env env, std::vector<Selection>& result) { return WrapSelections(env, result, memory->kinds); });
+      [memory](Napi::Env env, std::vector<Selection>& result) {
+        return WrapSelections(env, result, memory->kinds);
+      });
 }
 
-// std::vector<int64_t> ApplyMask(const std::vector<MaskedTensor>&, const std::vector<TensorThreshold>&, ...)
-// applySelection(handle: SelectionHandle, tensors: NativeTensor[], threads: number): Promise<number[]>
+// std::vector<int64_t> ApplyMask(const std::vector<MaskedTensor>&, const
+// std::vector<TensorThreshold>&, ...) applySelection(handle: SelectionHandle, tensors:
+// NativeTensor[], threads: number): Promise<number[]>
 Napi::Value ApplySelection(const Napi::CallbackInfo& info) {
   const std::vector<MaskedTensor> tensors = ParseTensors(info[1].As<Napi::Array>());
   const auto held = UnwrapSelection(info[0], tensors);
@@ -82,7 +88,8 @@ Napi::Value ApplySelection(const Napi::CallbackInfo& info) {
 }
 
 // void PackMask(const std::vector<MaskedTensor>&, const std::vector<TensorThreshold>&, ...)
-// packMasks(handle: SelectionHandle, tensors: NativeTensor[], threads: number): Promise<Uint8Array[]>
+// packMasks(handle: SelectionHandle, tensors: NativeTensor[], threads: number):
+// Promise<Uint8Array[]>
 Napi::Value PackMasks(const Napi::CallbackInfo& info) {
   const std::vector<MaskedTensor> tensors = ParseTensors(info[1].As<Napi::Array>());
   const auto held = UnwrapSelection(info[0], tensors);
@@ -104,7 +111,8 @@ Napi::Value PackMasks(const Napi::CallbackInfo& info) {
       [kept](Napi::Env, bool&) { return kept->Value(); });
 }
 
-Napi::Object WrapPruneResult(Napi::Env env, PruneResult& result, const std::vector<TensorKind>& kinds) {
+Napi::Object WrapPruneResult(Napi::Env env, PruneResult& result,
+                             const std::vector<TensorKind>& kinds) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("selections", WrapSelections(env, result.selections, kinds));
   object.Set("zeros", ToArray(env, result.zeros));
@@ -132,8 +140,9 @@ Napi::Value PruneFilesAsync(const Napi::CallbackInfo& info) {
       [kinds](Napi::Env env, PruneResult& result) { return WrapPruneResult(env, result, kinds); });
 }
 
-// std::vector<int64_t> CountZerosInFiles(const std::vector<FileSourceSpec>&, const std::vector<FileTensor>&, ...)
-// countZeros(job: Pick<NativePruneJob, 'sources' | 'tensors'>, threads: number, control?: NativeControl): Promise<number[]>
+// std::vector<int64_t> CountZerosInFiles(const std::vector<FileSourceSpec>&, const
+// std::vector<FileTensor>&, ...) countZeros(job: Pick<NativePruneJob, 'sources' | 'tensors'>,
+// threads: number, control?: NativeControl): Promise<number[]>
 Napi::Value CountZerosAsync(const Napi::CallbackInfo& info) {
   const auto job = info[0].As<Napi::Object>();
   const std::vector<FileSourceSpec> sources = ParseSources(GetArray(job, "sources"));
@@ -154,7 +163,8 @@ Napi::Value CountZerosAsync(const Napi::CallbackInfo& info) {
 Napi::Value FillNormalSync(const Napi::CallbackInfo& info) {
   auto target = info[0].As<Napi::Float32Array>();
   const auto options = info[1].As<Napi::Object>();
-  FillNormal({target.Data(), target.ElementLength()}, static_cast<uint64_t>(GetInt(options, "seed")),
+  FillNormal({target.Data(), target.ElementLength()},
+             static_cast<uint64_t>(GetInt(options, "seed")),
              static_cast<uint64_t>(GetInt(options, "stream")), GetDouble(options, "std"), 0);
   return info.Env().Undefined();
 }
@@ -166,7 +176,8 @@ SelectMeasureOptions ParseMeasureOptions(const Napi::Object& object) {
   options.distribution = GetString(object, "distribution");
   const Napi::Array ratios = GetArray(object, "ratios");
   options.ratios.clear();
-  for (uint32_t i = 0; i < ratios.Length(); ++i) options.ratios.push_back(ratios.Get(i).ToNumber().DoubleValue());
+  for (uint32_t i = 0; i < ratios.Length(); ++i)
+    options.ratios.push_back(ratios.Get(i).ToNumber().DoubleValue());
   options.threads = static_cast<int>(GetInt(object, "threads"));
   options.repeats = static_cast<int>(GetInt(object, "repeats"));
   options.seed = static_cast<uint64_t>(GetInt(object, "seed"));

@@ -35,12 +35,14 @@ const char* PhaseName(Phase phase) {
 Napi::Value CreateCancel(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto flag = std::make_shared<std::atomic<bool>>(false);
-  auto external = Napi::External<CancelFlag>::New(env, new CancelFlag(flag),
-                                                  [](Napi::BasicEnv, CancelFlag* owned) { delete owned; });
+  auto external = Napi::External<CancelFlag>::New(
+      env, new CancelFlag(flag), [](Napi::BasicEnv, CancelFlag* owned) { delete owned; });
   external.As<Napi::Object>().TypeTag(&kCancelTag);
   Napi::Object cancel = Napi::Object::New(env);
   cancel.Set("flag", external);
-  cancel.Set("cancel", Napi::Function::New(env, [flag](const Napi::CallbackInfo&) { flag->store(true); }, "cancel"));
+  cancel.Set("cancel",
+             Napi::Function::New(
+                 env, [flag](const Napi::CallbackInfo&) { flag->store(true); }, "cancel"));
   return cancel;
 }
 
@@ -48,7 +50,8 @@ JsMonitor::JsMonitor(Napi::Env env, const Napi::Value& control) : Monitor(FlagOf
   if (!control.IsObject()) return;
   const Napi::Value progress = control.As<Napi::Object>().Get("progress");
   if (!progress.IsFunction()) return;
-  progress_ = Napi::ThreadSafeFunction::New(env, progress.As<Napi::Function>(), "secateur progress", 0, 1);
+  progress_ =
+      Napi::ThreadSafeFunction::New(env, progress.As<Napi::Function>(), "secateur progress", 0, 1);
   progress_.Unref(env);
 }
 

@@ -10,7 +10,8 @@ namespace {
 }
 
 FileRange ParseRange(const Napi::Object& object) {
-  return {static_cast<int>(GetInt(object, "source")), GetInt(object, "offset"), GetInt(object, "bytes")};
+  return {static_cast<int>(GetInt(object, "source")), GetInt(object, "offset"),
+          GetInt(object, "bytes")};
 }
 
 OutputPiece ParsePiece(const Napi::Object& object) {
@@ -76,7 +77,8 @@ DType ParseDType(const Napi::Object& object) {
 SelectOptions ParseSelectOptions(const Napi::Object& object) {
   SelectOptions options;
   const Napi::Array ratios = GetArray(object, "ratios");
-  for (uint32_t i = 0; i < ratios.Length(); ++i) options.ratios.push_back(ratios.Get(i).ToNumber().DoubleValue());
+  for (uint32_t i = 0; i < ratios.Length(); ++i)
+    options.ratios.push_back(ratios.Get(i).ToNumber().DoubleValue());
   options.scope = GetString(object, "scope") == "layer" ? Scope::kLayer : Scope::kGlobal;
   options.min_keep = GetDouble(object, "minKeep");
   options.threads = static_cast<int>(GetInt(object, "threads"));
@@ -92,14 +94,16 @@ std::vector<MaskedTensor> ParseTensors(const Napi::Array& tensors) {
     const auto array = data.As<Napi::TypedArray>();
     auto* bytes = static_cast<std::byte*>(array.ArrayBuffer().Data()) + array.ByteOffset();
     const DType dtype = ParseDType(object);
-    parsed.push_back({dtype, static_cast<int64_t>(array.ByteLength()) / ElementBytes(dtype), bytes, bytes});
+    parsed.push_back(
+        {dtype, static_cast<int64_t>(array.ByteLength()) / ElementBytes(dtype), bytes, bytes});
   });
   return parsed;
 }
 
 std::vector<double> ParseFactors(const Napi::Array& tensors) {
   std::vector<double> factors;
-  ForEach(tensors, [&](const Napi::Object& object) { factors.push_back(GetDouble(object, "factor")); });
+  ForEach(tensors,
+          [&](const Napi::Object& object) { factors.push_back(GetDouble(object, "factor")); });
   return factors;
 }
 
@@ -118,9 +122,11 @@ std::vector<FileTensor> ParseFileTensors(const Napi::Array& tensors) {
     tensor.name = GetString(object, "name");
     tensor.dtype = ParseDType(object);
     tensor.factor = GetDouble(object, "factor");
-    tensor.encoding = GetString(object, "encoding") == "varint" ? Encoding::kVarint : Encoding::kFlat;
+    tensor.encoding =
+        GetString(object, "encoding") == "varint" ? Encoding::kVarint : Encoding::kFlat;
     tensor.count = GetInt(object, "weights");
-    ForEach(GetArray(object, "runs"), [&](const Napi::Object& run) { tensor.runs.push_back(ParseRange(run)); });
+    ForEach(GetArray(object, "runs"),
+            [&](const Napi::Object& run) { tensor.runs.push_back(ParseRange(run)); });
   });
   return parsed;
 }
@@ -133,7 +139,8 @@ PruneJob ParsePruneJob(const Napi::Object& object) {
   ForEach(GetArray(object, "outputs"), [&](const Napi::Object& output) {
     OutputSpec& spec = job.outputs.emplace_back();
     spec.path = GetString(output, "path");
-    ForEach(GetArray(output, "pieces"), [&](const Napi::Object& piece) { spec.pieces.push_back(ParsePiece(piece)); });
+    ForEach(GetArray(output, "pieces"),
+            [&](const Napi::Object& piece) { spec.pieces.push_back(ParsePiece(piece)); });
   });
   return job;
 }

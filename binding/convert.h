@@ -1,5 +1,5 @@
-// JavaScript values to the library's plain structs and back. The TypeScript side validates for users; here a wrong
-// value is a bug of ours, reported as a TypeError that names the field.
+// JavaScript values to the library's plain structs and back. The TypeScript side validates for
+// users; here a wrong value is a bug of ours, reported as a TypeError that names the field.
 #ifndef SECATEUR_BINDING_CONVERT_H_
 #define SECATEUR_BINDING_CONVERT_H_
 
@@ -25,7 +25,8 @@ Napi::Array GetArray(const Napi::Object& object, const char* field);
 DType ParseDType(const Napi::Object& object);
 SelectOptions ParseSelectOptions(const Napi::Object& object);
 
-// Views of the caller's typed arrays; `keep` must hold the array of values as long as they are used.
+// Views of the caller's typed arrays; `keep` must hold the array of values as long as they are
+// used.
 std::vector<MaskedTensor> ParseTensors(const Napi::Array& tensors);
 std::vector<double> ParseFactors(const Napi::Array& tensors);
 

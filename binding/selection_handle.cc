@@ -8,7 +8,8 @@ using Held = std::shared_ptr<const HeldSelection>;
 
 }  // namespace
 
-Napi::Object WrapSelection(Napi::Env env, Selection selection, const std::vector<TensorKind>& kinds) {
+Napi::Object WrapSelection(Napi::Env env, Selection selection,
+                           const std::vector<TensorKind>& kinds) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("ratio", selection.ratio);
   object.Set("removed", static_cast<double>(selection.removed));
@@ -21,16 +22,20 @@ Napi::Object WrapSelection(Napi::Env env, Selection selection, const std::vector
     tensors.Set(t, tensor);
   }
   object.Set("tensors", tensors);
-  auto* held = new Held(std::make_shared<const HeldSelection>(HeldSelection{std::move(selection), kinds}));
-  auto handle = Napi::External<Held>::New(env, held, [](Napi::BasicEnv, Held* owned) { delete owned; });
+  auto* held =
+      new Held(std::make_shared<const HeldSelection>(HeldSelection{std::move(selection), kinds}));
+  auto handle =
+      Napi::External<Held>::New(env, held, [](Napi::BasicEnv, Held* owned) { delete owned; });
   handle.As<Napi::Object>().TypeTag(&kSelectionTag);
   object.Set("handle", handle);
   return object;
 }
 
-Napi::Array WrapSelections(Napi::Env env, std::vector<Selection>& selections, const std::vector<TensorKind>& kinds) {
+Napi::Array WrapSelections(Napi::Env env, std::vector<Selection>& selections,
+                           const std::vector<TensorKind>& kinds) {
   Napi::Array array = Napi::Array::New(env, selections.size());
-  for (uint32_t i = 0; i < selections.size(); ++i) array.Set(i, WrapSelection(env, std::move(selections[i]), kinds));
+  for (uint32_t i = 0; i < selections.size(); ++i)
+    array.Set(i, WrapSelection(env, std::move(selections[i]), kinds));
   return array;
 }
 
@@ -45,7 +50,8 @@ std::shared_ptr<const HeldSelection> UnwrapSelection(const Napi::Value& value,
     same = held->kinds[t].dtype == tensors[t].dtype && held->kinds[t].count == tensors[t].count;
   }
   if (!same) {
-    throw Napi::TypeError::New(value.Env(), "Expected tensors of the types and sizes that the selection was made from");
+    throw Napi::TypeError::New(
+        value.Env(), "Expected tensors of the types and sizes that the selection was made from");
   }
   return held;
 }

@@ -1,5 +1,5 @@
-// Selections as opaque values of JavaScript's, type-tagged, with what is needed to check that they are applied to
-// tensors of the kind they were made from.
+// Selections as opaque values of JavaScript's, type-tagged, with what is needed to check that they
+// are applied to tensors of the kind they were made from.
 #ifndef SECATEUR_BINDING_SELECTION_HANDLE_H_
 #define SECATEUR_BINDING_SELECTION_HANDLE_H_
 
@@ -23,8 +23,10 @@ struct HeldSelection {
 };
 
 // NativeSelection of src/native/contract.ts, its handle included.
-Napi::Object WrapSelection(Napi::Env env, Selection selection, const std::vector<TensorKind>& kinds);
-Napi::Array WrapSelections(Napi::Env env, std::vector<Selection>& selections, const std::vector<TensorKind>& kinds);
+Napi::Object WrapSelection(Napi::Env env, Selection selection,
+                           const std::vector<TensorKind>& kinds);
+Napi::Array WrapSelections(Napi::Env env, std::vector<Selection>& selections,
+                           const std::vector<TensorKind>& kinds);
 
 // Throws a TypeError when `value` is no handle, or the tensors are of another number, type or size.
 std::shared_ptr<const HeldSelection> UnwrapSelection(const Napi::Value& value,

@@ -1,5 +1,6 @@
-// One asynchronous call: the work runs on a thread of Node's pool (and threads of its own), the promise settles on
-// the JavaScript thread. Arguments are held until then, so that the memory of typed arrays stays.
+// One asynchronous call: the work runs on a thread of Node's pool (and threads of its own), the
+// promise settles on the JavaScript thread. Arguments are held until then, so that the memory of
+// typed arrays stays.
 #ifndef SECATEUR_BINDING_TASK_H_
 #define SECATEUR_BINDING_TASK_H_
 
@@ -20,7 +21,8 @@ class Task final : public Napi::AsyncWorker {
   using Wrap = std::function<Napi::Value(Napi::Env, Result&)>;
 
   // `arguments` is kept alive; `control` may be undefined (see control.h).
-  static Napi::Value Run(const Napi::CallbackInfo& info, const Napi::Value& control, Work work, Wrap wrap) {
+  static Napi::Value Run(const Napi::CallbackInfo& info, const Napi::Value& control, Work work,
+                         Wrap wrap) {
     auto* task = new Task(info, control, std::move(work), std::move(wrap));
     const Napi::Promise promise = task->deferred_.Promise();
     task->Queue();

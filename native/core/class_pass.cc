@@ -10,11 +10,12 @@
 namespace secateur {
 namespace {
 
-// Stored keys may take this much, or a quarter of the weights when that is less; a hundredth is usual.
+// Stored keys may take a quarter of the weights' size, between these bounds; a hundredth is usual.
 constexpr int64_t kMostStoredBytes = int64_t{160} << 20;
-constexpr int64_t kLeastStoredBytes = int64_t{1} << 20;
-// Buffers hold several chunks' worth. Page faults are a tenth of the cost of storing: no bigger than needed.
-constexpr int64_t kBufferBytes = 4 * kChunkBytes;
+constexpr int64_t kLeastStoredBytes = int64_t{32} << 20;
+// A worker's first buffer holds what is usual, the next ones a few chunks' worth, in huge pages.
+constexpr int64_t kFirstBufferBytes = 3 * kChunkBytes;
+constexpr int64_t kBufferBytes = 8 * kChunkBytes;
 
 }  // namespace
 
@@ -28,7 +29,7 @@ struct ClassPass::Worker {
 
   std::byte* Room(int64_t bytes) {
     if (free_bytes < bytes) {
-      const int64_t size = std::max(bytes, kBufferBytes);
+      const int64_t size = std::max(bytes, buffers.empty() ? kFirstBufferBytes : kBufferBytes);
       buffers.emplace_back(size);
       free = buffers.back().data();
       free_bytes = size;
@@ -43,7 +44,8 @@ struct ClassPass::Worker {
 };
 
 template <class Key>
-void ClassPass::Classify(const PassContext& context, int64_t index, const std::byte* bytes, Worker& worker) {
+void ClassPass::Classify(const PassContext& context, int64_t index, const std::byte* bytes,
+                         Worker& worker) {
   const Chunk& chunk = context.chunks[index];
   const size_t cut_count = cuts_.values.size();
   std::array<Key, kMaxBounds> bounds;
@@ -76,27 +78,30 @@ ClassPass::ClassPass(const PassContext& context, Cuts cuts)
   std::atomic<int64_t> stored_bytes{0};
   std::atomic<bool> overflowed{false};
   std::vector<Worker> workers(context.threads);
-  ParallelFor(context.threads, static_cast<int64_t>(context.chunks.size()), [&](int64_t index, int w) {
-    const Chunk& chunk = context.chunks[index];
-    const int64_t element = ElementBytes(context.tensors[chunk.tensor].dtype);
-    if (context.monitor) context.monitor->ThrowIfCancelled();
-    const std::byte* bytes =
-        chunk.source->Read(chunk.offset, chunk.count * element, workers[w].scratch.data());
-    WithKeyType(element, [&](auto key) { Classify<decltype(key)>(context, index, bytes, workers[w]); });
-    if (context.monitor) context.monitor->Advance(chunk.count * element);
-    const int64_t kept = segments_[index].count * element;
-    if (stored_bytes.fetch_add(kept, std::memory_order_relaxed) + kept > most_stored) {
-      overflowed.store(true, std::memory_order_relaxed);
-    }
-    workers[w].storing = !overflowed.load(std::memory_order_relaxed);
-  });
+  ParallelFor(
+      context.threads, static_cast<int64_t>(context.chunks.size()), [&](int64_t index, int w) {
+        const Chunk& chunk = context.chunks[index];
+        const int64_t element = ElementBytes(context.tensors[chunk.tensor].dtype);
+        if (context.monitor) context.monitor->ThrowIfCancelled();
+        const std::byte* bytes =
+            chunk.source->Read(chunk.offset, chunk.count * element, workers[w].scratch.data());
+        WithKeyType(element,
+                    [&](auto key) { Classify<decltype(key)>(context, index, bytes, workers[w]); });
+        if (context.monitor) context.monitor->Advance(chunk.count * element);
+        const int64_t kept = segments_[index].count * element;
+        if (stored_bytes.fetch_add(kept, std::memory_order_relaxed) + kept > most_stored) {
+          overflowed.store(true, std::memory_order_relaxed);
+        }
+        workers[w].storing = !overflowed.load(std::memory_order_relaxed);
+      });
   overflowed_ = overflowed.load(std::memory_order_relaxed);
   for (Worker& worker : workers) {
     std::move(worker.buffers.begin(), worker.buffers.end(), std::back_inserter(buffers_));
   }
   for (size_t chunk = 0; chunk < segments_.size(); ++chunk) {
     stored_count_ += segments_[chunk].count;
-    for (size_t j = 0; j < totals_.size(); ++j) totals_[j] += AtLeast(static_cast<int64_t>(chunk), j);
+    for (size_t j = 0; j < totals_.size(); ++j)
+      totals_[j] += AtLeast(static_cast<int64_t>(chunk), j);
   }
 }
 

@@ -1,5 +1,5 @@
-// One read of the weights of a group: every weight is put into a class, classes are counted a chunk at a time, and
-// the keys of stored classes are put aside.
+// One read of the weights of a group: every weight is put into a class, classes are counted a chunk
+// at a time, and the keys of stored classes are put aside.
 #ifndef SECATEUR_CORE_CLASS_PASS_H_
 #define SECATEUR_CORE_CLASS_PASS_H_
 
@@ -27,15 +27,17 @@ struct PassContext {
 
 class ClassPass {
  public:
-  // Reads all chunks. When stored keys would take more than a bound on memory, storing ends and `overflowed` says
-  // so; the counts are right all the same.
+  // Reads all chunks. When stored keys would take more than a bound on memory, storing ends and
+  // `overflowed` says so; the counts are right all the same.
   ClassPass(const PassContext& context, Cuts cuts);
 
   const Cuts& cuts() const { return cuts_; }
   bool overflowed() const { return overflowed_; }
 
   // Weights of chunk `chunk`, or of all, at or above cut `j`.
-  int64_t AtLeast(int64_t chunk, size_t j) const { return at_least_[chunk * cuts_.values.size() + j]; }
+  int64_t AtLeast(int64_t chunk, size_t j) const {
+    return at_least_[chunk * cuts_.values.size() + j];
+  }
   int64_t AtLeast(size_t j) const { return totals_[j]; }
 
   // The keys that chunk `chunk` has stored, in order, in the type of its tensor.
@@ -49,7 +51,7 @@ class ClassPass {
  private:
   struct Worker;
   template <class Key>
-  void Classify(const PassContext& context, int64_t chunk, const std::byte* bytes, Worker& worker);
+  void Classify(const PassContext& context, int64_t index, const std::byte* bytes, Worker& worker);
 
   Cuts cuts_;
   uint32_t store_edges_;

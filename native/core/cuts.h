@@ -1,5 +1,5 @@
-// Where to cut the range of keys so that each wanted rank falls into a class that is either a single key or
-// few enough keys to be stored.
+// Where to cut the range of keys so that each wanted rank falls into a class that is either a
+// single key or few enough keys to be stored.
 #ifndef SECATEUR_CORE_CUTS_H_
 #define SECATEUR_CORE_CUTS_H_
 
@@ -21,7 +21,7 @@ struct Cuts {
   std::vector<uint64_t> values;  // ascending, distinct
   std::vector<bool> stored;      // one a class: values.size() + 1
 
-  uint32_t StoreEdges() const;   // as Classification wants it
+  uint32_t StoreEdges() const;  // as Classification wants it
 };
 
 // Brackets may overlap. `infinity` is always a cut, so that what is not finite is counted.

@@ -67,7 +67,8 @@ timespec ModifiedTime(const struct stat& status) { return status.st_mtim; }
 // 0, or what is wrong. A file system that can't reserve is no error: the writes will tell.
 int Reserve(int descriptor, int64_t size) {
 #if defined(__linux__)
-  if (size > 0 && fallocate(descriptor, 0, 0, size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS) return errno;
+  if (size > 0 && fallocate(descriptor, 0, 0, size) != 0 && errno != EOPNOTSUPP && errno != ENOSYS)
+    return errno;
 #endif
   return ftruncate(descriptor, size) == 0 ? 0 : errno;
 }
@@ -81,7 +82,10 @@ void ThrowIo(const std::string& action, const std::string& path, int error) {
 }
 
 FileSource::FileSource(const std::string& path, int64_t expected_size)
-    : path_(path), descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)), size_(expected_size), modified_{} {
+    : path_(path),
+      descriptor_(open(path.c_str(), O_RDONLY | O_CLOEXEC)),
+      size_(expected_size),
+      modified_{} {
   if (descriptor_ < 0) ThrowIo("open", path, errno);
   struct stat status;
   if (fstat(descriptor_, &status) != 0) {
@@ -91,8 +95,9 @@ FileSource::FileSource(const std::string& path, int64_t expected_size)
   }
   if (!S_ISREG(status.st_mode) || status.st_size != expected_size) {
     close(descriptor_);
-    throw Error("FILE_CHANGED", "Expected \"" + path + "\" to be a file of " + std::to_string(expected_size) +
-                                    " bytes as when the plan was made, got " + std::to_string(status.st_size))
+    throw Error("FILE_CHANGED",
+                "Expected \"" + path + "\" to be a file of " + std::to_string(expected_size) +
+                    " bytes as when the plan was made, got " + std::to_string(status.st_size))
         .WithPath(path);
   }
   modified_ = ModifiedTime(status);
@@ -102,11 +107,13 @@ FileSource::~FileSource() { close(descriptor_); }
 
 const std::byte* FileSource::Read(int64_t offset, int64_t bytes, std::byte* scratch) const {
   for (int64_t done = 0; done < bytes;) {
-    const ssize_t got = pread(descriptor_, scratch + done, static_cast<size_t>(bytes - done), offset + done);
+    const ssize_t got =
+        pread(descriptor_, scratch + done, static_cast<size_t>(bytes - done), offset + done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) ThrowIo("read", path_, errno);
     if (got == 0) {
-      throw Error("FILE_CHANGED", "\"" + path_ + "\" became shorter while it was read; nothing was written")
+      throw Error("FILE_CHANGED",
+                  "\"" + path_ + "\" became shorter while it was read; nothing was written")
           .WithPath(path_);
     }
     done += got;
@@ -118,8 +125,10 @@ void FileSource::CheckUnchanged() const {
   struct stat status;
   if (fstat(descriptor_, &status) != 0) ThrowIo("examine", path_, errno);
   const timespec modified = ModifiedTime(status);
-  if (status.st_size != size_ || modified.tv_sec != modified_.tv_sec || modified.tv_nsec != modified_.tv_nsec) {
-    throw Error("FILE_CHANGED", "\"" + path_ + "\" was modified while it was read; nothing was written")
+  if (status.st_size != size_ || modified.tv_sec != modified_.tv_sec ||
+      modified.tv_nsec != modified_.tv_nsec) {
+    throw Error("FILE_CHANGED",
+                "\"" + path_ + "\" was modified while it was read; nothing was written")
         .WithPath(path_);
   }
 }
@@ -145,7 +154,8 @@ OutputFile::~OutputFile() {
 
 void OutputFile::Write(int64_t offset, const std::byte* data, int64_t bytes) const {
   for (int64_t done = 0; done < bytes;) {
-    const ssize_t put = pwrite(descriptor_, data + done, static_cast<size_t>(bytes - done), offset + done);
+    const ssize_t put =
+        pwrite(descriptor_, data + done, static_cast<size_t>(bytes - done), offset + done);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) ThrowIo("write", path_, errno);
     done += put;
@@ -154,7 +164,8 @@ void OutputFile::Write(int64_t offset, const std::byte* data, int64_t bytes) con
 
 void OutputFile::ReadBack(int64_t offset, std::byte* data, int64_t bytes) const {
   for (int64_t done = 0; done < bytes;) {
-    const ssize_t got = pread(descriptor_, data + done, static_cast<size_t>(bytes - done), offset + done);
+    const ssize_t got =
+        pread(descriptor_, data + done, static_cast<size_t>(bytes - done), offset + done);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) ThrowIo("read back", path_, errno);
     if (got == 0) ThrowIo("read back", path_, EIO);

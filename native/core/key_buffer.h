@@ -1,22 +1,27 @@
-// Keys kept in memory: what a sample or a pass has put aside, itself a tensor that can be selected from.
+// Keys kept in memory: what a sample or a pass has put aside, itself a tensor that can be selected
+// from.
 #ifndef SECATEUR_CORE_KEY_BUFFER_H_
 #define SECATEUR_CORE_KEY_BUFFER_H_
 
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 
 namespace secateur {
 
-// Uninitialised bytes: writing zeros first would cost a pass of its own.
+// Uninitialised bytes: writing zeros first would cost a pass of its own. Large ones ask for huge
+// pages, since faulting in small ones took half as long as filling them.
 class KeyBuffer {
  public:
-  explicit KeyBuffer(int64_t bytes)
-      : bytes_(std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(bytes))) {}
+  explicit KeyBuffer(int64_t bytes);
   std::byte* data() const { return bytes_.get(); }
 
  private:
-  std::unique_ptr<std::byte[]> bytes_;
+  struct Free {
+    void operator()(std::byte* bytes) const { std::free(bytes); }
+  };
+  std::unique_ptr<std::byte, Free> bytes_;
 };
 
 // Calls body with a value of the unsigned type that holds keys of `bytes` bytes.

@@ -1,5 +1,5 @@
-// The integers by which the weights of one group of tensors are compared: their own keys when all tensors have
-// one type and factor, scores (core/score.h) when not.
+// The integers by which the weights of one group of tensors are compared: their own keys when all
+// tensors have one type and factor, scores (core/score.h) when not.
 #ifndef SECATEUR_CORE_KEY_DOMAIN_H_
 #define SECATEUR_CORE_KEY_DOMAIN_H_
 

@@ -16,10 +16,11 @@ const Backend& BackendOf(const MaskOptions& options) {
   return options.backend ? *options.backend : ActiveBackend();
 }
 
-// Calls body(tensor, first element, count) for stretches of all tensors, in parallel. Stretches begin at
-// multiples of 64 elements.
+// Calls body(tensor, first element, count) for stretches of all tensors, in parallel. Stretches
+// begin at multiples of 64 elements.
 template <class Body>
-void ForStretches(const std::vector<MaskedTensor>& tensors, const MaskOptions& options, const Body& body) {
+void ForStretches(const std::vector<MaskedTensor>& tensors, const MaskOptions& options,
+                  const Body& body) {
   std::vector<Chunk> stretches;
   int64_t bytes = 0;
   for (size_t t = 0; t < tensors.size(); ++t) {
@@ -30,20 +31,22 @@ void ForStretches(const std::vector<MaskedTensor>& tensors, const MaskOptions& o
     }
     bytes += tensors[t].count * element;
   }
-  ParallelFor(ThreadsFor(bytes, options.threads), static_cast<int64_t>(stretches.size()), [&](int64_t i, int) {
-    if (options.monitor) options.monitor->ThrowIfCancelled();
-    body(stretches[i].tensor, stretches[i].first, stretches[i].count);
-  });
+  ParallelFor(ThreadsFor(bytes, options.threads), static_cast<int64_t>(stretches.size()),
+              [&](int64_t i, int) {
+                if (options.monitor) options.monitor->ThrowIfCancelled();
+                body(stretches[i].tensor, stretches[i].first, stretches[i].count);
+              });
 }
 
 template <class Key>
-int64_t MaskKeys(const Kernels<Key>& kernels, const TensorThreshold& threshold, int64_t first, const std::byte* in,
-                 std::byte* out, int64_t count) {
+int64_t MaskKeys(const Kernels<Key>& kernels, const TensorThreshold& threshold, int64_t first,
+                 const std::byte* in, std::byte* out, int64_t count) {
   // Before the cut ties stay, after it they go.
   const int64_t before = std::clamp<int64_t>(threshold.tie_cut - first, 0, count);
   const int64_t bytes = before * static_cast<int64_t>(sizeof(Key));
   const int64_t zeros = kernels.mask(in, out, before, static_cast<Key>(threshold.tie_begin));
-  return zeros + kernels.mask(in + bytes, out + bytes, count - before, static_cast<Key>(threshold.tie_end));
+  return zeros +
+         kernels.mask(in + bytes, out + bytes, count - before, static_cast<Key>(threshold.tie_end));
 }
 
 template <class Key>
@@ -54,13 +57,15 @@ bool Keeps(const TensorThreshold& threshold, const std::byte* in, int64_t offset
   return key >= threshold.tie_end || (key >= threshold.tie_begin && index < threshold.tie_cut);
 }
 
-// Whole words of 64 weights on one side of the cut go through the kernel, the rest weight by weight.
+// Whole words of 64 weights on one side of the cut go through the kernel, the rest weight by
+// weight.
 template <class Key>
-void PackKeys(const Kernels<Key>& kernels, const TensorThreshold& threshold, int64_t first, const std::byte* in,
-              uint8_t* bits, int64_t count) {
+void PackKeys(const Kernels<Key>& kernels, const TensorThreshold& threshold, int64_t first,
+              const std::byte* in, uint8_t* bits, int64_t count) {
   const auto one_by_one = [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      if (Keeps<Key>(threshold, in, i, first + i)) bits[i / 8] |= static_cast<uint8_t>(1 << (i % 8));
+      if (Keeps<Key>(threshold, in, i, first + i))
+        bits[i / 8] |= static_cast<uint8_t>(1 << (i % 8));
     }
   };
   const auto in_words = [&](int64_t begin, int64_t end, uint64_t bound) {
@@ -80,8 +85,8 @@ void PackKeys(const Kernels<Key>& kernels, const TensorThreshold& threshold, int
 
 }  // namespace
 
-int64_t MaskStretch(const Backend& backend, DType dtype, const TensorThreshold& threshold, int64_t first,
-                    const std::byte* in, std::byte* out, int64_t count) {
+int64_t MaskStretch(const Backend& backend, DType dtype, const TensorThreshold& threshold,
+                    int64_t first, const std::byte* in, std::byte* out, int64_t count) {
   return WithKeyType(ElementBytes(dtype), [&](auto type) {
     return MaskKeys(backend.For<decltype(type)>(), threshold, first, in, out, count);
   });
@@ -98,29 +103,32 @@ int64_t ZerosInStretch(const Backend& backend, DType dtype, const std::byte* in,
 }
 
 std::vector<int64_t> ApplyMask(const std::vector<MaskedTensor>& tensors,
-                               const std::vector<TensorThreshold>& thresholds, const MaskOptions& options) {
+                               const std::vector<TensorThreshold>& thresholds,
+                               const MaskOptions& options) {
   std::vector<std::atomic<int64_t>> zeros(tensors.size());
   ForStretches(tensors, options, [&](int t, int64_t first, int64_t count) {
     const MaskedTensor& tensor = tensors[t];
     const int64_t offset = first * ElementBytes(tensor.dtype);
-    zeros[t] += MaskStretch(BackendOf(options), tensor.dtype, thresholds[t], first, tensor.in + offset,
-                            tensor.out + offset, count);
+    zeros[t] += MaskStretch(BackendOf(options), tensor.dtype, thresholds[t], first,
+                            tensor.in + offset, tensor.out + offset, count);
   });
   return {zeros.begin(), zeros.end()};
 }
 
-void PackMask(const std::vector<MaskedTensor>& tensors, const std::vector<TensorThreshold>& thresholds,
-              const std::vector<uint8_t*>& out, const MaskOptions& options) {
+void PackMask(const std::vector<MaskedTensor>& tensors,
+              const std::vector<TensorThreshold>& thresholds, const std::vector<uint8_t*>& out,
+              const MaskOptions& options) {
   ForStretches(tensors, options, [&](int t, int64_t first, int64_t count) {
     const int64_t element = ElementBytes(tensors[t].dtype);
     WithKeyType(element, [&](auto type) {
-      PackKeys(BackendOf(options).For<decltype(type)>(), thresholds[t], first, tensors[t].in + first * element,
-               out[t] + first / 8, count);
+      PackKeys(BackendOf(options).For<decltype(type)>(), thresholds[t], first,
+               tensors[t].in + first * element, out[t] + first / 8, count);
     });
   });
 }
 
-std::vector<int64_t> CountZeros(const std::vector<MaskedTensor>& tensors, const MaskOptions& options) {
+std::vector<int64_t> CountZeros(const std::vector<MaskedTensor>& tensors,
+                                const MaskOptions& options) {
   std::vector<std::atomic<int64_t>> zeros(tensors.size());
   ForStretches(tensors, options, [&](int t, int64_t first, int64_t count) {
     const std::byte* in = tensors[t].in + first * ElementBytes(tensors[t].dtype);

@@ -29,19 +29,25 @@ double Normal(uint64_t seed, uint64_t index) {
 
 Distribution DistributionOf(const std::string& name) {
   if (name == "normal") return Normal;
-  if (name == "uniform") return [](uint64_t seed, uint64_t i) { return 2 * UniformAt(seed, 0, i) - 1; };
+  if (name == "uniform")
+    return [](uint64_t seed, uint64_t i) { return 2 * UniformAt(seed, 0, i) - 1; };
   if (name == "constant") return [](uint64_t, uint64_t) { return 0.5; };
   if (name == "zeros90") {
-    return [](uint64_t seed, uint64_t i) { return UniformAt(seed, 2, i) < 0.9 ? 0.0 : Normal(seed, i); };
+    return [](uint64_t seed, uint64_t i) {
+      return UniformAt(seed, 2, i) < 0.9 ? 0.0 : Normal(seed, i);
+    };
   }
   if (name == "heavy") {
     return [](uint64_t seed, uint64_t i) { return std::tan(3.1 * (UniformAt(seed, 0, i) - 0.5)); };
   }
   if (name == "few") {
-    return [](uint64_t seed, uint64_t i) { return std::floor(16 * UniformAt(seed, 0, i)) / 16 - 0.5; };
+    return
+        [](uint64_t seed, uint64_t i) { return std::floor(16 * UniformAt(seed, 0, i)) / 16 - 0.5; };
   }
-  throw Error("INVALID_OPTION",
-              "Expected distribution to be one of normal, uniform, constant, zeros90, heavy, few, got \"" + name + "\"");
+  throw Error(
+      "INVALID_OPTION",
+      "Expected distribution to be one of normal, uniform, constant, zeros90, heavy, few, got \"" +
+          name + "\"");
 }
 
 // Rounds towards zero: good enough for weights to measure with.
@@ -95,8 +101,8 @@ class Measurement {
     std::vector<double> select_and_mask;
     std::vector<double> nth_element;
     Fill();
-    // Masking changes the weights, which are made anew after it; everything else runs on the same ones. The first
-    // round warms up and is not counted.
+    // Masking changes the weights, which are made anew after it; everything else runs on the same
+    // ones. The first round warms up and is not counted.
     for (int round = -1; round < options_.repeats; ++round) {
       const double read = SecondsOf([&] { ReadPass(); });
       const double read_write = SecondsOf([&] { ReadWritePass(); });
@@ -120,7 +126,8 @@ class Measurement {
 
  private:
   void ForChunks(const std::function<void(const Chunk&)>& body) {
-    ParallelFor(threads_, static_cast<int64_t>(chunks_.size()), [&](int64_t i, int) { body(chunks_[i]); });
+    ParallelFor(threads_, static_cast<int64_t>(chunks_.size()),
+                [&](int64_t i, int) { body(chunks_[i]); });
   }
 
   void Fill() {
@@ -129,7 +136,8 @@ class Measurement {
       for (int64_t i = 0; i < chunk.count; ++i) {
         const double value = distribution(options_.seed, static_cast<uint64_t>(chunk.first + i));
         const uint64_t bits = BitsOf(value, options_.dtype);
-        std::memcpy(weights_.data() + chunk.offset + i * element_, &bits, static_cast<size_t>(element_));
+        std::memcpy(weights_.data() + chunk.offset + i * element_, &bits,
+                    static_cast<size_t>(element_));
       }
     });
   }
@@ -138,7 +146,8 @@ class Measurement {
     std::atomic<uint64_t> sum{0};  // keeps the reads from being optimised away
     ForChunks([&](const Chunk& chunk) {
       WithKeyType(element_, [&](auto type) {
-        sum ^= ActiveBackend().For<decltype(type)>().read(weights_.data() + chunk.offset, chunk.count);
+        sum ^=
+            ActiveBackend().For<decltype(type)>().read(weights_.data() + chunk.offset, chunk.count);
       });
     });
   }
@@ -146,7 +155,9 @@ class Measurement {
   void ReadWritePass() {
     ForChunks([&](const Chunk& chunk) {
       std::byte* at = weights_.data() + chunk.offset;
-      WithKeyType(element_, [&](auto type) { ActiveBackend().For<decltype(type)>().mask(at, at, chunk.count, 0); });
+      WithKeyType(element_, [&](auto type) {
+        ActiveBackend().For<decltype(type)>().mask(at, at, chunk.count, 0);
+      });
     });
   }
 
@@ -161,7 +172,8 @@ class Measurement {
     const std::vector<Selection> selections = SelectOnly();
     MaskOptions mask;
     mask.threads = options_.threads;
-    ApplyMask({{options_.dtype, options_.elements, weights_.data(), weights_.data()}}, selections[0].tensors, mask);
+    ApplyMask({{options_.dtype, options_.elements, weights_.data(), weights_.data()}},
+              selections[0].tensors, mask);
   }
 
   void NthElement() {
@@ -170,7 +182,8 @@ class Measurement {
       const auto* weights = reinterpret_cast<const Key*>(weights_.data());
       std::vector<Key> keys(weights, weights + options_.elements);
       for (Key& key : keys) key &= static_cast<Key>(static_cast<Key>(~Key{0}) >> 1);
-      const int64_t rank = std::min(RemovedCount(options_.ratios[0], options_.elements), options_.elements - 1);
+      const int64_t rank =
+          std::min(RemovedCount(options_.ratios[0], options_.elements), options_.elements - 1);
       std::nth_element(keys.begin(), keys.begin() + rank, keys.end());
     });
   }
@@ -189,7 +202,8 @@ class Measurement {
 
 SelectMeasure MeasureSelect(const SelectMeasureOptions& options) {
   if (options.elements < 1 || options.repeats < 1 || options.ratios.empty()) {
-    throw Error("INVALID_OPTION", "Expected at least one element, one repeat and one ratio to measure");
+    throw Error("INVALID_OPTION",
+                "Expected at least one element, one repeat and one ratio to measure");
   }
   DistributionOf(options.distribution);
   return Measurement(options).Run();

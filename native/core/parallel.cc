@@ -1,5 +1,5 @@
-// Threads are made for the call and joined before it returns: some 30 microseconds each, nothing to clean up
-// when Node exits, and nothing shared between calls.
+// Threads are made for the call and joined before it returns: some 30 microseconds each, nothing to
+// clean up when Node exits, and nothing shared between calls.
 #include "core/parallel.h"
 
 #include <algorithm>

@@ -21,7 +21,8 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// Open files, and the tensors in them as selection wants them. Varint tensors are decoded into memory.
+// Open files, and the tensors in them as selection wants them. Varint tensors are decoded into
+// memory.
 class OpenFiles {
  public:
   OpenFiles(const std::vector<FileSourceSpec>& specs, const std::vector<FileTensor>& tensors) {
@@ -53,7 +54,8 @@ class OpenFiles {
  private:
   static void CheckRange(const std::vector<FileSourceSpec>& specs, const FileRange& range) {
     const bool known = range.source >= 0 && static_cast<size_t>(range.source) < specs.size();
-    if (!known || range.offset < 0 || range.bytes < 0 || range.offset > specs[range.source].size - range.bytes) {
+    if (!known || range.offset < 0 || range.bytes < 0 ||
+        range.offset > specs[range.source].size - range.bytes) {
       throw Error("INTERNAL", "A byte range of the plan lies outside its file");
     }
   }
@@ -63,18 +65,20 @@ class OpenFiles {
     sources_[range.source].Read(range.offset, range.bytes, bytes.data());
     std::vector<uint16_t>& values = decoded_.emplace_back();
     if (!DecodeVarints(bytes, values)) {
-      throw Error("INVALID_MODEL", "Expected whole varints as weights of tensor \"" + tensors_.back().name + "\"");
+      throw Error("INVALID_MODEL",
+                  "Expected whole varints as weights of tensor \"" + tensors_.back().name + "\"");
     }
     const MemorySource& memory = memory_.emplace_back(reinterpret_cast<std::byte*>(values.data()));
-    tensors_.back().runs.push_back({&memory, 0, static_cast<int64_t>(values.size() * sizeof(uint16_t))});
+    tensors_.back().runs.push_back(
+        {&memory, 0, static_cast<int64_t>(values.size() * sizeof(uint16_t))});
   }
 
   static void CheckCount(const Tensor& tensor) {
     int64_t bytes = 0;
     for (const Run& run : tensor.runs) bytes += run.bytes;
     if (bytes == tensor.count * ElementBytes(tensor.dtype)) return;
-    throw Error("INVALID_MODEL", "Expected " + std::to_string(tensor.count) + " weights in tensor \"" +
-                                     tensor.name + "\", got " +
+    throw Error("INVALID_MODEL", "Expected " + std::to_string(tensor.count) +
+                                     " weights in tensor \"" + tensor.name + "\", got " +
                                      std::to_string(bytes / ElementBytes(tensor.dtype)))
         .WithElement(tensor.name, -1);
   }
@@ -86,7 +90,8 @@ class OpenFiles {
   std::deque<MemorySource> memory_;
 };
 
-// A stretch of one output: bytes of a source, masked when they belong to a flat tensor, or bytes in memory.
+// A stretch of one output: bytes of a source, masked when they belong to a flat tensor, or bytes in
+// memory.
 struct Stretch {
   int output;
   int64_t offset;  // in the output
@@ -122,18 +127,22 @@ std::vector<PlacedRun> PlaceRuns(const std::vector<FileTensor>& tensors) {
   std::sort(placed.begin(), placed.end(), before);
   for (size_t i = 1; i < placed.size(); ++i) {
     const FileRange& last = placed[i - 1].range;
-    if (last.source == placed[i].range.source && last.offset + last.bytes > placed[i].range.offset) {
-      throw Error("INVALID_MODEL", "Expected tensors not to overlap, but \"" + tensors[placed[i - 1].tensor].name +
-                                       "\" and \"" + tensors[placed[i].tensor].name + "\" share bytes");
+    if (last.source == placed[i].range.source &&
+        last.offset + last.bytes > placed[i].range.offset) {
+      throw Error("INVALID_MODEL", "Expected tensors not to overlap, but \"" +
+                                       tensors[placed[i - 1].tensor].name + "\" and \"" +
+                                       tensors[placed[i].tensor].name + "\" share bytes");
     }
   }
   return placed;
 }
 
-// Cuts the outputs into stretches. Every run must lie inside one copied range, or its weights would be lost.
+// Cuts the outputs into stretches. Every run must lie inside one copied range, or its weights would
+// be lost.
 class WritePlan {
  public:
-  WritePlan(const PruneJob& job, OpenFiles& files) : job_(job), files_(files), runs_(PlaceRuns(job.tensors)) {
+  WritePlan(const PruneJob& job, OpenFiles& files)
+      : job_(job), files_(files), runs_(PlaceRuns(job.tensors)) {
     for (size_t output = 0; output < job.outputs.size(); ++output) {
       int64_t& size = sizes_.emplace_back(0);
       for (const OutputPiece& piece : job.outputs[output].pieces) {
@@ -142,8 +151,8 @@ class WritePlan {
       }
     }
     if (!job.outputs.empty() && placed_ != runs_.size()) {
-      throw Error("INTERNAL", "The plan writes " + std::to_string(placed_) + " runs of weights, not " +
-                                  std::to_string(runs_.size()));
+      throw Error("INTERNAL", "The plan writes " + std::to_string(placed_) +
+                                  " runs of weights, not " + std::to_string(runs_.size()));
     }
   }
 
@@ -162,11 +171,14 @@ class WritePlan {
     const int64_t shift = offset - range.offset;  // from source to output
     int64_t at = range.offset;
     const int64_t end = range.offset + range.bytes;
-    auto run = std::lower_bound(runs_.begin(), runs_.end(), range, [](const PlacedRun& a, const FileRange& b) {
-      return std::pair(a.range.source, a.range.offset) < std::pair(b.source, b.offset);
-    });
-    for (; run != runs_.end() && run->range.source == range.source && run->range.offset < end; ++run) {
-      if (run->range.offset + run->range.bytes > end) throw Error("INTERNAL", "A piece of the plan cuts a run");
+    auto run = std::lower_bound(
+        runs_.begin(), runs_.end(), range, [](const PlacedRun& a, const FileRange& b) {
+          return std::pair(a.range.source, a.range.offset) < std::pair(b.source, b.offset);
+        });
+    for (; run != runs_.end() && run->range.source == range.source && run->range.offset < end;
+         ++run) {
+      if (run->range.offset + run->range.bytes > end)
+        throw Error("INTERNAL", "A piece of the plan cuts a run");
       AddCopy(output, at + shift, range.source, at, run->range.offset - at, nullptr);
       AddRun(output, run->range.offset + shift, *run);
       at = run->range.offset + run->range.bytes;
@@ -179,18 +191,20 @@ class WritePlan {
   void AddRun(int output, int64_t offset, const PlacedRun& run) {
     if (job_.tensors[run.tensor].encoding == Encoding::kVarint) {
       const std::vector<std::byte>& bytes = files_.encoded(run.tensor, run.run);
-      stretches_.push_back({output, offset, run.range.bytes, nullptr, 0, bytes.data(), run.tensor, 0});
+      stretches_.push_back(
+          {output, offset, run.range.bytes, nullptr, 0, bytes.data(), run.tensor, 0});
       return;
     }
     AddCopy(output, offset, run.range.source, run.range.offset, run.range.bytes, &run);
   }
 
-  void AddCopy(int output, int64_t offset, int source, int64_t source_offset, int64_t bytes, const PlacedRun* run) {
+  void AddCopy(int output, int64_t offset, int source, int64_t source_offset, int64_t bytes,
+               const PlacedRun* run) {
     const int64_t element = run ? ElementBytes(job_.tensors[run->tensor].dtype) : 1;
     for (int64_t done = 0; done < bytes; done += kChunkBytes) {
-      stretches_.push_back({output, offset + done, std::min(kChunkBytes, bytes - done), &files_.source(source),
-                            source_offset + done, nullptr, run ? run->tensor : -1,
-                            run ? run->first + done / element : 0});
+      stretches_.push_back({output, offset + done, std::min(kChunkBytes, bytes - done),
+                            &files_.source(source), source_offset + done, nullptr,
+                            run ? run->tensor : -1, run ? run->first + done / element : 0});
     }
   }
 
@@ -213,7 +227,8 @@ void ZeroEncoded(const PruneJob& job, OpenFiles& files, const Selection& selecti
       const TensorThreshold& threshold = selection.tensors[t];
       ZeroVarints(bytes, [&](int64_t i) {
         const auto key = static_cast<uint64_t>(values[i] & 0x7fff);
-        return key >= threshold.tie_end || (key >= threshold.tie_begin && first + i < threshold.tie_cut);
+        return key >= threshold.tie_end ||
+               (key >= threshold.tie_begin && first + i < threshold.tie_cut);
       });
       first += static_cast<int64_t>(values.size());
     }
@@ -228,7 +243,8 @@ class Writer {
     for (int64_t size : plan.sizes()) total += size;
     total_ = total;
     threads_ = ThreadsFor(total, job.select.threads);
-    for (size_t i = 0; i < job.outputs.size(); ++i) outputs_.emplace_back(job.outputs[i].path, plan.sizes()[i]);
+    for (size_t i = 0; i < job.outputs.size(); ++i)
+      outputs_.emplace_back(job.outputs[i].path, plan.sizes()[i]);
   }
 
   void Write() {
@@ -239,8 +255,8 @@ class Writer {
         bytes = scratch;
         if (stretch.tensor >= 0) {
           const DType dtype = job_.tensors[stretch.tensor].dtype;
-          MaskStretch(backend_, dtype, selection_.tensors[stretch.tensor], stretch.first, scratch, scratch,
-                      stretch.bytes / ElementBytes(dtype));
+          MaskStretch(backend_, dtype, selection_.tensors[stretch.tensor], stretch.first, scratch,
+                      scratch, stretch.bytes / ElementBytes(dtype));
         }
       }
       outputs_[stretch.output].Write(stretch.offset, bytes, stretch.bytes);
@@ -251,20 +267,23 @@ class Writer {
   std::vector<int64_t> CountZeros() {
     std::vector<std::atomic<int64_t>> zeros(job_.tensors.size());
     int64_t total = 0;
-    for (const Stretch& stretch : plan_.stretches()) total += stretch.tensor >= 0 ? stretch.bytes : 0;
+    for (const Stretch& stretch : plan_.stretches())
+      total += stretch.tensor >= 0 ? stretch.bytes : 0;
     ForStretches(Phase::kCheck, total, [&](const Stretch& stretch, std::byte* scratch) {
       if (stretch.tensor < 0) return;
       const DType dtype = job_.tensors[stretch.tensor].dtype;
       if (stretch.source) {
         outputs_[stretch.output].ReadBack(stretch.offset, scratch, stretch.bytes);
-        zeros[stretch.tensor] += ZerosInStretch(backend_, dtype, scratch, stretch.bytes / ElementBytes(dtype));
+        zeros[stretch.tensor] +=
+            ZerosInStretch(backend_, dtype, scratch, stretch.bytes / ElementBytes(dtype));
       } else {
         std::vector<std::byte> bytes(static_cast<size_t>(stretch.bytes));
         outputs_[stretch.output].ReadBack(stretch.offset, bytes.data(), stretch.bytes);
         std::vector<uint16_t> values;
         DecodeVarints(bytes, values);
         const auto* data = reinterpret_cast<const std::byte*>(values.data());
-        zeros[stretch.tensor] += ZerosInStretch(backend_, dtype, data, static_cast<int64_t>(values.size()));
+        zeros[stretch.tensor] +=
+            ZerosInStretch(backend_, dtype, data, static_cast<int64_t>(values.size()));
       }
     });
     return {zeros.begin(), zeros.end()};
@@ -285,7 +304,8 @@ class Writer {
     ParallelFor(threads_, static_cast<int64_t>(stretches.size()), [&](int64_t i, int worker) {
       if (monitor) monitor->ThrowIfCancelled();
       body(stretches[i], scratch[worker].data());
-      if (monitor && (phase == Phase::kWrite || stretches[i].tensor >= 0)) monitor->Advance(stretches[i].bytes);
+      if (monitor && (phase == Phase::kWrite || stretches[i].tensor >= 0))
+        monitor->Advance(stretches[i].bytes);
     });
   }
 
@@ -298,16 +318,18 @@ class Writer {
   std::deque<OutputFile> outputs_;
 };
 
-// The written file must hold the zeros that were planned: where the threshold is above zero just those, else the
-// zeros that were there before too.
-void CheckZeros(const PruneJob& job, const Selection& selection, const std::vector<int64_t>& zeros) {
+// The written file must hold the zeros that were planned: where the threshold is above zero just
+// those, else the zeros that were there before too.
+void CheckZeros(const PruneJob& job, const Selection& selection,
+                const std::vector<int64_t>& zeros) {
   for (size_t t = 0; t < zeros.size(); ++t) {
     const TensorThreshold& threshold = selection.tensors[t];
-    const bool right = threshold.tie_begin > 0 ? zeros[t] == threshold.removed : zeros[t] >= threshold.removed;
+    const bool right =
+        threshold.tie_begin > 0 ? zeros[t] == threshold.removed : zeros[t] >= threshold.removed;
     if (right) continue;
-    throw Error("INTERNAL", "Expected " + std::to_string(threshold.removed) + " zeros in the written tensor \"" +
-                                job.tensors[t].name + "\", got " + std::to_string(zeros[t]) +
-                                "; nothing was replaced");
+    throw Error("INTERNAL", "Expected " + std::to_string(threshold.removed) +
+                                " zeros in the written tensor \"" + job.tensors[t].name +
+                                "\", got " + std::to_string(zeros[t]) + "; nothing was replaced");
   }
 }
 
@@ -345,7 +367,8 @@ PruneResult PruneFiles(const PruneJob& given) {
 }
 
 std::vector<int64_t> CountZerosInFiles(const std::vector<FileSourceSpec>& sources,
-                                       const std::vector<FileTensor>& tensors, const SelectOptions& options) {
+                                       const std::vector<FileTensor>& tensors,
+                                       const SelectOptions& options) {
   const OpenFiles files(sources, tensors);
   const std::vector<Chunk> chunks = MakeChunks(files.tensors());
   const Backend& backend = options.backend ? *options.backend : ActiveBackend();

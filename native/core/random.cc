@@ -23,7 +23,8 @@ double UniformAt(uint64_t seed, uint64_t stream, uint64_t index) {
   return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
 }
 
-void FillNormal(std::span<float> out, uint64_t seed, uint64_t stream, double deviation, int threads) {
+void FillNormal(std::span<float> out, uint64_t seed, uint64_t stream, double deviation,
+                int threads) {
   constexpr int64_t kPairsPerItem = 32768;
   const auto count = static_cast<int64_t>(out.size());
   const int64_t pairs = (count + 1) / 2;

@@ -1,8 +1,11 @@
 #include "core/rank.h"
 
 #include <algorithm>
+#include <array>
 #include <deque>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "core/parallel.h"
 #include "core/sample.h"
@@ -10,10 +13,16 @@
 namespace secateur {
 namespace {
 
-constexpr int64_t kSortable = 8192;        // as few keys are sorted outright
-constexpr double kDeviations = 6;          // a sample's miss costs a second pass over all weights
-constexpr size_t kTargetsPerPass = 12;     // together they store less than a pass may
-constexpr size_t kCoarseTargets = 3;       // from this many ranks on, bounds are rounded (see RoundBrackets)
+constexpr int64_t kSortable = 4096;  // as few keys are sorted outright
+constexpr size_t kFewRanks =
+    4;  // of more, brackets hold most of a small problem: it is sorted too,
+constexpr int64_t kRadixSortable = 1 << 19;  // up to this size
+constexpr double kDeviations = 4.5;  // a sample's miss costs a second pass over all weights,
+constexpr double kManyDeviations =
+    3.5;  // and of many ranks for one of them only: their brackets may be narrower
+constexpr size_t kTargetsPerPass = 12;  // together they store less than a pass may
+constexpr size_t kCoarseTargets =
+    3;  // from this many ranks on, bounds are rounded (see RoundBrackets)
 
 uint64_t KeyAt(const std::byte* keys, int64_t index, int64_t element) {
   return WithKeyType(element, [&](auto type) -> uint64_t {
@@ -21,10 +30,13 @@ uint64_t KeyAt(const std::byte* keys, int64_t index, int64_t element) {
   });
 }
 
-std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count, const std::vector<int64_t>& ranks);
-std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count, const std::vector<int64_t>& ranks);
+std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count,
+                                    const std::vector<int64_t>& ranks);
+std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count,
+                                   const std::vector<int64_t>& ranks);
 
-// ---- the first brackets -------------------------------------------------------------------------------------------
+// ---- the first brackets
+// -------------------------------------------------------------------------------------------
 
 Tensor AsTensor(const Sample& sample, const MemorySource& source, DType dtype) {
   return {"", dtype, 1, sample.count, {{&source, 0, sample.count * ElementBytes(dtype)}}};
@@ -46,18 +58,35 @@ std::vector<int64_t> CountSample(const PassContext& sample, const Cuts& cuts, in
 }
 
 // Says which bracket ends are common values: storing those could mean storing most weights.
-void MarkCommon(const PassContext& sample, int64_t count, Bracket& bracket) {
-  const auto common = [&](uint64_t value) {
-    const Cuts cuts{{value, value + 1}, {false, false, false}};
-    return CountSample(sample, cuts, count)[1] > count / 256;
-  };
-  bracket.first_is_common = common(bracket.first);
-  bracket.last_is_common =
-      bracket.last == bracket.first ? bracket.first_is_common : common(bracket.last);
+void MarkCommon(const PassContext& sample, int64_t count, std::vector<Bracket>& brackets) {
+  constexpr size_t kValuesPerPass = kMaxBounds / 2;
+  std::vector<uint64_t> values;
+  for (const Bracket& bracket : brackets) {
+    values.push_back(bracket.first);
+    values.push_back(bracket.last);
+  }
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+  std::set<uint64_t> common;
+  for (size_t begin = 0; begin < values.size(); begin += kValuesPerPass) {
+    std::set<uint64_t> edges;
+    const size_t end = std::min(values.size(), begin + kValuesPerPass);
+    for (size_t i = begin; i < end; ++i) edges.insert({values[i], values[i] + 1});
+    const Cuts cuts{{edges.begin(), edges.end()}, std::vector<bool>(edges.size() + 1, false)};
+    const std::vector<int64_t> counts = CountSample(sample, cuts, count);
+    for (size_t j = 0; j < cuts.values.size(); ++j) {
+      const bool asked = std::binary_search(values.begin(), values.end(), cuts.values[j]);
+      if (asked && counts[j + 1] > count / 256) common.insert(cuts.values[j]);
+    }
+  }
+  for (Bracket& bracket : brackets) {
+    bracket.first_is_common = common.count(bracket.first) > 0;
+    bracket.last_is_common = common.count(bracket.last) > 0;
+  }
 }
 
-// With many bounds, kernels are twice as fast when the upper half of a 32-bit key tells its class. Brackets are
-// widened to such bounds unless that would store too much.
+// With many bounds, kernels are twice as fast when the upper half of a 32-bit key tells its class.
+// Brackets are widened to such bounds unless that would store too much.
 void RoundBrackets(const PassContext& sample, int64_t count, std::vector<Bracket>& brackets) {
   if (brackets.size() < kCoarseTargets || sample.domain.dtype() != DType::kFloat32) return;
   std::vector<Bracket> rounded = brackets;
@@ -82,28 +111,32 @@ std::vector<Bracket> BracketsFromSample(const PassContext& context, int64_t coun
   const std::vector<Chunk> chunks = MakeChunks(tensors);
   const KeyDomain domain(tensors);
   const PassContext inner{tensors, chunks, domain, context.backend, 1, nullptr};
+  const double deviations = ranks.size() < kCoarseTargets ? kDeviations : kManyDeviations;
   std::vector<SampleRanks> sought;
   std::vector<int64_t> wanted;
   for (int64_t rank : ranks) {
-    const SampleRanks& at = sought.emplace_back(BracketRanks(rank, count, sample.count, kDeviations));
+    const SampleRanks& at =
+        sought.emplace_back(BracketRanks(rank, count, sample.count, deviations));
     wanted.push_back(std::max<int64_t>(at.low, 0));
     wanted.push_back(std::min(at.high, sample.count - 1));
   }
   const std::vector<uint64_t> values = ValuesOfRanks(inner, sample.count, wanted);
   std::vector<Bracket> brackets;
   for (size_t i = 0; i < ranks.size(); ++i) {
-    Bracket& bracket = brackets.emplace_back(Bracket{values[2 * i], values[2 * i + 1], false, false});
+    Bracket& bracket =
+        brackets.emplace_back(Bracket{values[2 * i], values[2 * i + 1], false, false});
     if (sought[i].low < 0) bracket.first = 0;
     if (sought[i].high >= sample.count) bracket.last = context.domain.infinity() - 1;
     bracket.first = std::min(bracket.first, context.domain.infinity() - 1);
     bracket.last = std::min(bracket.last, context.domain.infinity() - 1);
-    MarkCommon(inner, sample.count, bracket);
   }
+  MarkCommon(inner, sample.count, brackets);
   RoundBrackets(inner, sample.count, brackets);
   return brackets;
 }
 
-// ---- passes -------------------------------------------------------------------------------------------------------
+// ---- passes
+// -------------------------------------------------------------------------------------------------------
 
 [[noreturn]] void ThrowNonfinite(const PassContext& context, const ClassPass& pass) {
   const size_t infinity = pass.cuts().values.size() - 1;
@@ -113,17 +146,19 @@ std::vector<Bracket> BracketsFromSample(const PassContext& context, int64_t coun
     const Tensor& tensor = context.tensors[chunk.tensor];
     const int64_t element = ElementBytes(tensor.dtype);
     KeyBuffer scratch(chunk.count * element);
-    const std::byte* bytes = chunk.source->Read(chunk.offset, chunk.count * element, scratch.data());
+    const std::byte* bytes =
+        chunk.source->Read(chunk.offset, chunk.count * element, scratch.data());
     for (int64_t i = 0; i < chunk.count; ++i) {
       uint64_t bits = 0;
       std::copy_n(bytes + i * element, element, reinterpret_cast<std::byte*>(&bits));
       bits &= ~uint64_t{0} >> (65 - 8 * element);
       if (bits < InfinityKey(tensor.dtype)) continue;
       const int64_t index = chunk.first + i;
-      throw Error("NONFINITE_WEIGHT", "Expected finite weights, got " +
-                                          std::string(bits == InfinityKey(tensor.dtype) ? "infinity" : "NaN") +
-                                          " in tensor \"" + tensor.name + "\" at index " + std::to_string(index) +
-                                          "; allow non-finite weights to keep them as they are")
+      throw Error("NONFINITE_WEIGHT",
+                  "Expected finite weights, got " +
+                      std::string(bits == InfinityKey(tensor.dtype) ? "infinity" : "NaN") +
+                      " in tensor \"" + tensor.name + "\" at index " + std::to_string(index) +
+                      "; allow non-finite weights to keep them as they are")
           .WithElement(tensor.name, index);
     }
   }
@@ -132,13 +167,19 @@ std::vector<Bracket> BracketsFromSample(const PassContext& context, int64_t coun
 
 class Search {
  public:
-  Search(const PassContext& context, int64_t count, const std::vector<int64_t>& removed, bool allow_nonfinite)
-      : context_(context), count_(count), allow_nonfinite_(allow_nonfinite), found_(removed.size()) {
-    std::vector<Bracket> brackets(removed.size(), Bracket{0, context.domain.infinity() - 1, false, false});
+  Search(const PassContext& context, int64_t count, const std::vector<int64_t>& removed,
+         bool allow_nonfinite)
+      : context_(context),
+        count_(count),
+        allow_nonfinite_(allow_nonfinite),
+        found_(removed.size()) {
+    std::vector<Bracket> brackets(removed.size(),
+                                  Bracket{0, context.domain.infinity() - 1, false, false});
     std::vector<int64_t> ranks;
     for (int64_t goes : removed) ranks.push_back(std::min(goes, count - 1));
     if (count > kSortable) brackets = BracketsFromSample(context, count, ranks);
-    for (size_t i = 0; i < removed.size(); ++i) pending_.push_back({i, ranks[i], brackets[i], false});
+    for (size_t i = 0; i < removed.size(); ++i)
+      pending_.push_back({i, ranks[i], brackets[i], false});
   }
 
   std::vector<RankedWeight> Run() {
@@ -156,14 +197,14 @@ class Search {
 
  private:
   struct Target {
-    size_t index;     // in found_
+    size_t index;  // in found_
     int64_t rank;
     Bracket bracket;
-    bool too_many;    // to be stored: split the bracket instead
+    bool too_many;  // to be stored: split the bracket instead
   };
-  struct Inside {     // a target whose answer is among the stored keys
+  struct Inside {  // a target whose answer is among the stored keys
     size_t index;
-    int64_t rank;     // among those
+    int64_t rank;  // among those
   };
 
   // Moves as many targets as one pass can serve from pending_ to `batch`.
@@ -187,7 +228,8 @@ class Search {
     return cuts;
   }
 
-  void Resolve(const std::shared_ptr<const ClassPass>& pass, const std::vector<Target>& batch, int64_t finite) {
+  void Resolve(const std::shared_ptr<const ClassPass>& pass, const std::vector<Target>& batch,
+               int64_t finite) {
     std::vector<Inside> inside;
     for (Target target : batch) {
       if (finite == 0) {  // nothing may be removed
@@ -202,7 +244,8 @@ class Search {
     for (size_t i = 0; i < inside.size(); ++i) found_[inside[i].index].value = values[i];
   }
 
-  void ResolveOne(const std::shared_ptr<const ClassPass>& pass, Target target, std::vector<Inside>& inside) {
+  void ResolveOne(const std::shared_ptr<const ClassPass>& pass, Target target,
+                  std::vector<Inside>& inside) {
     const std::vector<uint64_t>& cuts = pass->cuts().values;
     size_t j = 0;
     int64_t stored_below = 0;
@@ -220,13 +263,15 @@ class Search {
       found_[target.index] = {0, pass, j};
       inside.push_back({target.index, stored_below + target.rank - begin});
     } else {
-      const bool too_many = class_count > kSortable && (pass->overflowed() || class_count > count_ / 64);
+      const bool too_many =
+          class_count > kSortable && (pass->overflowed() || class_count > count_ / 64);
       pending_.push_back({target.index, target.rank, {first, cuts[j] - 1, false, false}, too_many});
     }
   }
 
   // The stored keys as tensors in memory, and the values of ranks among them.
-  std::vector<uint64_t> ValuesStored(const ClassPass& pass, const std::vector<Inside>& inside) const {
+  std::vector<uint64_t> ValuesStored(const ClassPass& pass,
+                                     const std::vector<Inside>& inside) const {
     std::vector<Tensor> tensors = context_.tensors;
     std::deque<MemorySource> sources;
     for (Tensor& tensor : tensors) {
@@ -247,7 +292,8 @@ class Search {
     std::vector<int64_t> ranks;
     for (const Inside& target : inside) ranks.push_back(target.rank);
     const int64_t stored = pass.stored_count();
-    return stored > count_ / 2 ? SortedValues(inner, stored, ranks) : ValuesOfRanks(inner, stored, ranks);
+    return stored > count_ / 2 ? SortedValues(inner, stored, ranks)
+                               : ValuesOfRanks(inner, stored, ranks);
   }
 
   const PassContext& context_;
@@ -257,10 +303,30 @@ class Search {
   std::vector<RankedWeight> found_;
 };
 
-// ---- small problems -----------------------------------------------------------------------------------------------
+// ---- small problems
+// -----------------------------------------------------------------------------------------------
+
+// Least significant digit first; digits that are the same everywhere cost nothing but the look.
+void RadixSort(std::vector<uint64_t>& values) {
+  constexpr int kBits = 11;
+  constexpr size_t kDigits = size_t{1} << kBits;
+  std::vector<uint64_t> other(values.size());
+  uint64_t differing = 0;
+  for (uint64_t value : values) differing |= value ^ values[0];
+  for (int shift = 0; shift < 64; shift += kBits) {
+    if (((differing >> shift) & (kDigits - 1)) == 0) continue;
+    std::array<size_t, kDigits> next{};
+    for (uint64_t value : values) ++next[(value >> shift) & (kDigits - 1)];
+    size_t sum = 0;
+    for (size_t& place : next) place = std::exchange(sum, sum + place);
+    for (uint64_t value : values) other[next[(value >> shift) & (kDigits - 1)]++] = value;
+    values.swap(other);
+  }
+}
 
 // Of finite keys in memory.
-std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count, const std::vector<int64_t>& ranks) {
+std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count,
+                                   const std::vector<int64_t>& ranks) {
   std::vector<uint64_t> values;
   values.reserve(count);
   for (const Chunk& chunk : context.chunks) {
@@ -271,14 +337,16 @@ std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count, co
       values.push_back(context.domain.FromKey(tensor, KeyAt(keys, i, element)));
     }
   }
-  std::sort(values.begin(), values.end());
+  RadixSort(values);
   std::vector<uint64_t> found;
   for (int64_t rank : ranks) found.push_back(values[rank]);
   return found;
 }
 
-std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count, const std::vector<int64_t>& ranks) {
-  if (count <= kSortable) return SortedValues(context, count, ranks);
+std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count,
+                                    const std::vector<int64_t>& ranks) {
+  const int64_t sortable = ranks.size() > kFewRanks ? kRadixSortable : kSortable;
+  if (count <= sortable) return SortedValues(context, count, ranks);
   std::vector<uint64_t> found;
   for (const RankedWeight& at : FindRanks(context, count, ranks, true)) found.push_back(at.value);
   return found;

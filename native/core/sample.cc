@@ -10,7 +10,8 @@
 namespace secateur {
 namespace {
 
-constexpr int64_t kBlock = 8;  // weights; two cache misses at most, little correlation between neighbours
+constexpr int64_t kBlock =
+    16;  // weights: two cache lines and one page at most, whose look-up is what costs
 
 uint64_t Mix(uint64_t x) {  // the finaliser of splitmix64
   x += 0x9e3779b97f4a7c15;
@@ -46,48 +47,92 @@ uint64_t KeyAt(const std::byte* bytes, int64_t index, int64_t element) {
   return bits & (~uint64_t{0} >> (65 - 8 * element));
 }
 
-// Copies one block of keys that begins at or shortly before `position`, into the sample at `out`.
-void CopyBlock(const std::vector<Place>& places, int64_t position, const KeyDomain& domain, std::byte* out) {
-  auto place = std::upper_bound(places.begin(), places.end(), position,
-                                [](int64_t p, const Place& at) { return p < at.first; }) - 1;
-  const int64_t element = ElementBytes(place->tensor->dtype);
-  const int64_t target = ElementBytes(domain.dtype());
-  std::array<std::byte, kBlock * 8> scratch;
-  for (int64_t done = 0; done < kBlock;) {
-    const int64_t count = std::min(kBlock - done, place->count);
-    const int64_t start = std::clamp<int64_t>(position - place->first, 0, place->count - count);
-    const std::byte* bytes =
-        place->run->source->Read(place->run->offset + start * element, count * element, scratch.data());
-    for (int64_t i = 0; i < count; ++i) {
-      const uint64_t value = domain.FromKey(*place->tensor, KeyAt(bytes, i, element));
-      std::memcpy(out + (done + i) * target, &value, static_cast<size_t>(target));
-    }
-    done += count;
+// Reads blocks of keys at given positions into the sample. Memory answers a dozen scattered
+// requests in the time of one, so a batch of blocks is asked for before the first is looked at.
+class BlockReader {
+ public:
+  BlockReader(const std::vector<Place>& places, const KeyDomain& domain)
+      : places_(places), domain_(domain), target_(ElementBytes(domain.dtype())) {}
+
+  static constexpr int64_t kBatch = 32;
+
+  // Blocks [0, count) of a batch, at `positions`, to `out`.
+  void Copy(const int64_t* positions, int64_t count, std::byte* out) {
+    for (int64_t block = 0; block < count; ++block) Request(block, positions[block]);
+    for (int64_t block = 0; block < count; ++block) Convert(block, out + block * kBlock * target_);
   }
+
+ private:
+  struct Pending {
+    const Place* place;
+    const std::byte* bytes;
+    int64_t count;
+  };
+
+  void Request(int64_t block, int64_t position) {
+    const auto after = std::upper_bound(places_.begin(), places_.end(), position,
+                                        [](int64_t p, const Place& at) { return p < at.first; });
+    const Place& place = *(after - 1);
+    const int64_t element = ElementBytes(place.tensor->dtype);
+    const int64_t count = std::min(kBlock, place.count);
+    const int64_t start = std::clamp<int64_t>(position - place.first, 0, place.count - count);
+    std::byte* scratch = scratch_.data() + block * kBlock * kWidest;
+    const std::byte* bytes =
+        place.run->source->Read(place.run->offset + start * element, count * element, scratch);
+    __builtin_prefetch(bytes);
+    __builtin_prefetch(bytes + count * element - 1);
+    requests_[block] = {&place, bytes, count};
+  }
+
+  // A run shorter than a block is repeated: it is a small part of the group all the same.
+  void Convert(int64_t block, std::byte* out) const {
+    const auto& [place, bytes, count] = requests_[block];
+    const int64_t element = ElementBytes(place->tensor->dtype);
+    for (int64_t i = 0; i < kBlock; ++i) {
+      const int64_t index = count == kBlock ? i : i % count;
+      const uint64_t value = domain_.FromKey(*place->tensor, KeyAt(bytes, index, element));
+      std::memcpy(out + i * target_, &value, static_cast<size_t>(target_));
+    }
+  }
+
+  static constexpr int64_t kWidest = 8;
+  const std::vector<Place>& places_;
+  const KeyDomain& domain_;
+  int64_t target_;
+  std::array<Pending, kBatch> requests_;
+  std::array<std::byte, kBatch * kBlock * kWidest> scratch_;
+};
+
+// Where block `block` of `blocks` begins: somewhere in its stretch of the group.
+int64_t PositionOf(int64_t block, int64_t blocks, int64_t count) {
+  const double stretch = static_cast<double>(count) / static_cast<double>(blocks);
+  const double jitter = static_cast<double>(Mix(static_cast<uint64_t>(block)) >> 11) * 0x1p-53;
+  return std::min(static_cast<int64_t>((static_cast<double>(block) + jitter) * stretch), count - 1);
 }
 
 }  // namespace
 
 int64_t SampleSize(int64_t count) {
-  const double size = 0.35 * std::pow(static_cast<double>(count), 2.0 / 3.0);
+  const double size = 0.7 * std::pow(static_cast<double>(count), 2.0 / 3.0);
   return std::clamp<int64_t>(static_cast<int64_t>(size), 1024, int64_t{1} << 23) / kBlock * kBlock;
 }
 
-Sample TakeSample(const std::vector<Tensor>& tensors, const KeyDomain& domain, int64_t count, int threads) {
-  constexpr int64_t kBlocksPerItem = 1024;
+Sample TakeSample(const std::vector<Tensor>& tensors, const KeyDomain& domain, int64_t count,
+                  int threads) {
+  constexpr int64_t kBlocksPerItem = 32 * BlockReader::kBatch;
   const std::vector<Place> places = Places(tensors);
   const int64_t size = SampleSize(count);
   const int64_t blocks = size / kBlock;
-  const int64_t target = ElementBytes(domain.dtype());
-  Sample sample{KeyBuffer(size * target), size};
+  const int64_t block_bytes = kBlock * ElementBytes(domain.dtype());
+  Sample sample{KeyBuffer(blocks * block_bytes), size};
   ParallelFor(threads, (blocks + kBlocksPerItem - 1) / kBlocksPerItem, [&](int64_t item, int) {
+    BlockReader reader(places, domain);
     const int64_t end = std::min(blocks, (item + 1) * kBlocksPerItem);
-    for (int64_t block = item * kBlocksPerItem; block < end; ++block) {
-      const double stretch = static_cast<double>(count) / static_cast<double>(blocks);
-      const double jitter = static_cast<double>(Mix(static_cast<uint64_t>(block)) >> 11) * 0x1p-53;
-      const auto position = static_cast<int64_t>((static_cast<double>(block) + jitter) * stretch);
-      CopyBlock(places, std::min(position, count - 1), domain,
-                sample.buffer.data() + block * kBlock * target);
+    for (int64_t begin = item * kBlocksPerItem; begin < end; begin += BlockReader::kBatch) {
+      const int64_t batch = std::min(end - begin, BlockReader::kBatch);
+      std::array<int64_t, BlockReader::kBatch> positions;
+      for (int64_t i = 0; i < batch; ++i) positions[i] = PositionOf(begin + i, blocks, count);
+      reader.Copy(positions.data(), batch, sample.buffer.data() + begin * block_bytes);
     }
   });
   return sample;

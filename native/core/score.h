@@ -1,6 +1,7 @@
-// Scores as integers. The score |w| * factor is a non-negative double, whose bits order like its value; so a
-// score is a uint64_t here, and tensors of different types and factors compare exactly. A score grows with the
-// key of its weight: a bound on scores is a bound on keys, and kernels only ever see keys.
+// Scores as integers. The score |w| * factor is a non-negative double, whose bits order like its
+// value; so a score is a uint64_t here, and tensors of different types and factors compare exactly.
+// A score grows with the key of its weight: a bound on scores is a bound on keys, and kernels only
+// ever see keys.
 #ifndef SECATEUR_CORE_SCORE_H_
 #define SECATEUR_CORE_SCORE_H_
 
@@ -28,21 +29,24 @@ inline double KeyValue(DType dtype, uint64_t key) {
   const auto exponent = static_cast<int>(key >> 10);
   const auto fraction = static_cast<double>(key & 0x3ff);
   if (exponent == 0) return fraction * 0x1p-24;
-  return (fraction + 1024) * std::bit_cast<double>(static_cast<uint64_t>(exponent - 25 + 1023) << 52);
+  return (fraction + 1024) *
+         std::bit_cast<double>(static_cast<uint64_t>(exponent - 25 + 1023) << 52);
 }
 
 class ScoreMap {
  public:
   ScoreMap(DType dtype, double factor) : dtype_(dtype), factor_(factor) {}
 
-  // Keys that are not finite score infinity; finite ones always less, so that they can't tie with those.
+  // Keys that are not finite score infinity; finite ones always less, so that they can't tie with
+  // those.
   uint64_t Score(uint64_t key) const {
     if (key >= InfinityKey(dtype_)) return kInfinityScore;
     const auto score = std::bit_cast<uint64_t>(KeyValue(dtype_, key) * factor_);
     return score < kInfinityScore ? score : kInfinityScore - 1;
   }
 
-  // The smallest key whose score is at least `score`; InfinityKey(dtype) when no finite key has one.
+  // The smallest key whose score is at least `score`; InfinityKey(dtype) when no finite key has
+  // one.
   uint64_t FirstKeyAtLeast(uint64_t score) const {
     uint64_t low = 0;
     uint64_t high = InfinityKey(dtype_);

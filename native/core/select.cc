@@ -1,62 +1,61 @@
-// The driver: groups tensors by scope, finds the threshold of each group, and turns it into one of each tensor.
+// The driver: groups tensors by scope, finds the threshold of each group, and turns it into one of
+// each tensor.
 #include "secateur/select.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
 #include "core/chunks.h"
 #include "core/parallel.h"
 #include "core/rank.h"
+#include "core/tally.h"
 
 namespace secateur {
 namespace {
 
-// Of one chunk: weights whose value lies below a threshold, and at it.
-struct Tally {
-  int64_t below;
-  int64_t ties;
-};
-
-// Counts from what the pass has left, without reading the weights again.
+// The index just after the `kept`-th tie of a chunk: counted a block at a time, then weight by
+// weight.
 template <class Key>
-Tally TallyChunk(const PassContext& context, const RankedWeight& at, int64_t index, Key begin, Key end) {
-  const Chunk& chunk = context.chunks[index];
-  const ClassPass& pass = *at.pass;
-  const size_t j = at.class_index;
-  const int64_t from_class = j == 0 ? chunk.count : pass.AtLeast(index, j - 1);
-  const int64_t after_class = j < pass.cuts().values.size() ? pass.AtLeast(index, j) : 0;
-  const ClassPass::Segment& stored = pass.StoredBy(index);
-  if (!pass.cuts().stored[j]) return {chunk.count - from_class, from_class - after_class};
-  const Tensor& tensor = context.tensors[chunk.tensor];
-  const auto first = static_cast<Key>(j == 0 ? 0 : context.domain.ToKey(tensor, pass.cuts().values[j - 1]));
-  const std::array<Key, 3> bounds = {first, begin, end};
-  std::array<int64_t, 3> at_least = {0, 0, 0};
-  context.backend.For<Key>().classify(stored.keys, stored.count, {bounds.data(), 3, 0}, at_least.data(), nullptr);
-  return {chunk.count - from_class + at_least[0] - at_least[1], at_least[1] - at_least[2]};
-}
-
-// The index just after the `kept`-th tie of a chunk.
-int64_t CutInChunk(const Chunk& chunk, DType dtype, uint64_t begin, uint64_t end, int64_t kept) {
-  const int64_t element = ElementBytes(dtype);
-  KeyBuffer scratch(chunk.count * element);
-  const std::byte* bytes = chunk.source->Read(chunk.offset, chunk.count * element, scratch.data());
-  for (int64_t i = 0; i < chunk.count; ++i) {
-    uint64_t bits = 0;
-    std::copy_n(bytes + i * element, element, reinterpret_cast<std::byte*>(&bits));
-    const uint64_t key = bits & (~uint64_t{0} >> (65 - 8 * element));
-    if (key >= begin && key < end && --kept == 0) return chunk.first + i + 1;
+int64_t CutInChunk(const PassContext& context, const Chunk& chunk, Key begin, Key end,
+                   int64_t kept) {
+  constexpr int64_t kBlock = 4096;
+  constexpr auto kKeyBytes = static_cast<int64_t>(sizeof(Key));
+  const KeyBuffer scratch(chunk.count * kKeyBytes);
+  const std::byte* bytes =
+      chunk.source->Read(chunk.offset, chunk.count * kKeyBytes, scratch.data());
+  const std::array<Key, 2> bounds = {begin, end};
+  for (int64_t first = 0; first < chunk.count; first += kBlock) {
+    const int64_t count = std::min(kBlock, chunk.count - first);
+    std::array<int64_t, 2> at_least = {0, 0};
+    const std::byte* block = bytes + first * kKeyBytes;
+    context.backend.For<Key>().classify(block, count, {bounds.data(), 2, 0}, at_least.data(),
+                                        nullptr);
+    const int64_t ties = at_least[0] - at_least[1];
+    if (kept > ties) {
+      kept -= ties;
+      continue;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      Key key;
+      std::memcpy(&key, block + i * kKeyBytes, sizeof(Key));
+      key &= static_cast<Key>(static_cast<Key>(~Key{0}) >> 1);
+      if (key >= begin && key < end && --kept == 0) return chunk.first + first + i + 1;
+    }
   }
   throw Error("FILE_CHANGED", "The weights changed while they were read; nothing was written");
 }
 
-// The thresholds of all tensors of a group, given its threshold's value. `removed` weights go in all.
+// The thresholds of all tensors of a group, given the value of the group's. `removed` weights go in
+// all.
 class ThresholdBuilder {
  public:
-  ThresholdBuilder(const PassContext& context, const RankedWeight& at, int64_t removed)
-      : context_(context), at_(at), tallies_(context.chunks.size()), thresholds_(context.tensors.size()) {
+  ThresholdBuilder(const PassContext& context, const RankedWeight& at, int64_t removed,
+                   std::vector<Tally> tallies)
+      : context_(context), tallies_(std::move(tallies)), thresholds_(context.tensors.size()) {
     for (size_t t = 0; t < thresholds_.size(); ++t) {
       thresholds_[t].tie_begin = context.domain.ToKey(context.tensors[t], at.value);
       thresholds_[t].tie_end = context.domain.ToKey(context.tensors[t], at.value + 1);
@@ -65,42 +64,37 @@ class ThresholdBuilder {
     std::vector<Tally> totals(thresholds_.size(), Tally{0, 0});
     Tally all = {0, 0};
     for (size_t c = 0; c < tallies_.size(); ++c) {
-      const int tensor = context.chunks[c].tensor;
-      tallies_[c] = TallyOf(static_cast<int64_t>(c));
-      totals[tensor].below += tallies_[c].below;
-      totals[tensor].ties += tallies_[c].ties;
-      all.below += tallies_[c].below;
-      all.ties += tallies_[c].ties;
+      totals[context.chunks[c].tensor] += tallies_[c];
+      all += tallies_[c];
     }
-    int64_t ties_to_keep = std::max<int64_t>(0, all.ties - (removed - all.below));
-    for (size_t t = 0; t < thresholds_.size(); ++t) {
-      const int64_t kept = std::min(ties_to_keep, totals[t].ties);
-      thresholds_[t].removed = totals[t].below + totals[t].ties - kept;
-      thresholds_[t].tie_cut = kept == totals[t].ties ? context.tensors[t].count : 0;
-      if (kept > 0 && kept < totals[t].ties) thresholds_[t].tie_cut = Cut(static_cast<int>(t), kept);
-      ties_to_keep -= kept;
-    }
+    ShareTies(std::max<int64_t>(0, all.ties - (removed - all.below)), totals);
   }
 
   std::vector<TensorThreshold> Take() { return std::move(thresholds_); }
 
  private:
-  Tally TallyOf(int64_t index) const {
-    const TensorThreshold& threshold = thresholds_[context_.chunks[index].tensor];
-    const int64_t element = ElementBytes(context_.tensors[context_.chunks[index].tensor].dtype);
-    return WithKeyType(element, [&](auto type) {
-      using Key = decltype(type);
-      return TallyChunk<Key>(context_, at_, index, static_cast<Key>(threshold.tie_begin),
-                             static_cast<Key>(threshold.tie_end));
-    });
+  // In order of tensor, then of index.
+  void ShareTies(int64_t ties_to_keep, const std::vector<Tally>& totals) {
+    for (size_t t = 0; t < thresholds_.size(); ++t) {
+      const int64_t kept = std::min(ties_to_keep, totals[t].ties);
+      thresholds_[t].removed = totals[t].below + totals[t].ties - kept;
+      thresholds_[t].tie_cut = kept == totals[t].ties ? context_.tensors[t].count : 0;
+      if (kept > 0 && kept < totals[t].ties)
+        thresholds_[t].tie_cut = Cut(static_cast<int>(t), kept);
+      ties_to_keep -= kept;
+    }
   }
 
   int64_t Cut(int tensor, int64_t kept) const {
     for (size_t c = 0; c < tallies_.size(); ++c) {
       if (context_.chunks[c].tensor != tensor) continue;
       if (kept <= tallies_[c].ties) {
-        return CutInChunk(context_.chunks[c], context_.tensors[tensor].dtype, thresholds_[tensor].tie_begin,
-                          thresholds_[tensor].tie_end, kept);
+        return WithKeyType(ElementBytes(context_.tensors[tensor].dtype), [&](auto type) {
+          using Key = decltype(type);
+          return CutInChunk(context_, context_.chunks[c],
+                            static_cast<Key>(thresholds_[tensor].tie_begin),
+                            static_cast<Key>(thresholds_[tensor].tie_end), kept);
+        });
       }
       kept -= tallies_[c].ties;
     }
@@ -108,7 +102,6 @@ class ThresholdBuilder {
   }
 
   const PassContext& context_;
-  const RankedWeight& at_;
   std::vector<Tally> tallies_;
   std::vector<TensorThreshold> thresholds_;
 };
@@ -126,7 +119,8 @@ std::vector<std::vector<TensorThreshold>> SelectGroup(const std::vector<Tensor>&
   std::vector<std::vector<TensorThreshold>> answers;
   const int64_t count = CountOf(tensors);
   if (count == 0) {
-    return std::vector<std::vector<TensorThreshold>>(removed.size(), std::vector<TensorThreshold>(tensors.size()));
+    return std::vector<std::vector<TensorThreshold>>(removed.size(),
+                                                     std::vector<TensorThreshold>(tensors.size()));
   }
   const std::vector<Chunk> chunks = MakeChunks(tensors);
   const KeyDomain domain(tensors);
@@ -136,12 +130,16 @@ std::vector<std::vector<TensorThreshold>> SelectGroup(const std::vector<Tensor>&
                             *options.backend,
                             ThreadsFor(TotalBytes(tensors), options.threads),
                             options.monitor};
-  const std::vector<RankedWeight> found = FindRanks(context, count, removed, options.allow_nonfinite);
+  const std::vector<RankedWeight> found =
+      FindRanks(context, count, removed, options.allow_nonfinite);
+  std::vector<std::vector<Tally>> tallies = TallyAll(context, found);
   for (size_t i = 0; i < removed.size(); ++i) {
     if (found[i].value >= domain.infinity() && removed[i] > 0) {
-      throw Error("NONFINITE_WEIGHT", "Expected finite weights to remove, got NaN or infinity in all of them");
+      throw Error("NONFINITE_WEIGHT",
+                  "Expected finite weights to remove, got NaN or infinity in all of them");
     }
-    answers.push_back(ThresholdBuilder(context, found[i], removed[i]).Take());
+    answers.push_back(
+        ThresholdBuilder(context, found[i], removed[i], std::move(tallies[i])).Take());
     int64_t gone = 0;
     for (const TensorThreshold& threshold : answers.back()) gone += threshold.removed;
     if (gone != removed[i]) {
@@ -160,7 +158,8 @@ std::vector<TensorThreshold> SelectAlone(const Tensor& tensor, const std::vector
   return thresholds;
 }
 
-// The most weights that may be removed from a tensor: all but the fewest k with k / count >= min_keep.
+// The most weights that may be removed from a tensor: all but the fewest k with k / count >=
+// min_keep.
 int64_t MostRemoved(int64_t count, double min_keep) {
   if (min_keep <= 0) return count;
   auto kept = static_cast<int64_t>(std::ceil(min_keep * static_cast<double>(count)));
@@ -168,19 +167,22 @@ int64_t MostRemoved(int64_t count, double min_keep) {
   return count - std::min(kept, count);
 }
 
-// Global selection under floors: tensors that would lose more than they may are held at their floor, each by a
-// threshold of its own, and the rest share what is left to remove, until no other tensor falls below its floor.
+// Global selection under floors: tensors that would lose more than they may are held at their
+// floor, each by a threshold of its own, and the rest share what is left to remove, until no other
+// tensor falls below its floor.
 class FloorSelection {
  public:
   FloorSelection(const std::vector<Tensor>& tensors, int64_t removed, const SelectOptions& options)
       : tensors_(tensors), options_(options), removed_(removed), held_(tensors.size(), false) {
     int64_t most = 0;
-    for (const Tensor& tensor : tensors) most_.push_back(MostRemoved(tensor.count, options.min_keep));
+    for (const Tensor& tensor : tensors)
+      most_.push_back(MostRemoved(tensor.count, options.min_keep));
     for (int64_t each : most_) most += each;
     if (removed > most) {
       throw Error("INVALID_OPTION",
                   "Expected minKeep to leave room for the ratio: " + std::to_string(removed) +
-                      " weights are to be removed, but minKeep lets at most " + std::to_string(most) + " go");
+                      " weights are to be removed, but minKeep lets at most " +
+                      std::to_string(most) + " go");
     }
   }
 
@@ -225,7 +227,8 @@ class FloorSelection {
   std::vector<bool> held_;
 };
 
-std::vector<Selection> SelectLayers(const std::vector<Tensor>& tensors, const SelectOptions& options) {
+std::vector<Selection> SelectLayers(const std::vector<Tensor>& tensors,
+                                    const SelectOptions& options) {
   std::vector<Selection> selections;
   for (double ratio : options.ratios) {
     selections.push_back({ratio, std::numeric_limits<double>::quiet_NaN(), 0, {}});
@@ -233,7 +236,8 @@ std::vector<Selection> SelectLayers(const std::vector<Tensor>& tensors, const Se
   for (const Tensor& tensor : tensors) {
     std::vector<int64_t> removed;
     for (double ratio : options.ratios) {
-      removed.push_back(std::min(RemovedCount(ratio, tensor.count), MostRemoved(tensor.count, options.min_keep)));
+      removed.push_back(
+          std::min(RemovedCount(ratio, tensor.count), MostRemoved(tensor.count, options.min_keep)));
     }
     const std::vector<TensorThreshold> thresholds = SelectAlone(tensor, removed, options);
     for (size_t i = 0; i < selections.size(); ++i) {
@@ -244,7 +248,8 @@ std::vector<Selection> SelectLayers(const std::vector<Tensor>& tensors, const Se
   return selections;
 }
 
-std::vector<Selection> SelectGlobal(const std::vector<Tensor>& tensors, const SelectOptions& options) {
+std::vector<Selection> SelectGlobal(const std::vector<Tensor>& tensors,
+                                    const SelectOptions& options) {
   std::vector<int64_t> removed;
   for (double ratio : options.ratios) removed.push_back(RemovedCount(ratio, CountOf(tensors)));
   std::vector<std::vector<TensorThreshold>> answers;
@@ -269,22 +274,25 @@ std::vector<Selection> SelectGlobal(const std::vector<Tensor>& tensors, const Se
 void Validate(const std::vector<Tensor>& tensors, const SelectOptions& options) {
   for (double ratio : options.ratios) {
     if (!(ratio >= 0 && ratio < 1)) {
-      throw Error("INVALID_OPTION", "Expected ratio to be a number in [0, 1), got " + std::to_string(ratio));
+      throw Error("INVALID_OPTION",
+                  "Expected ratio to be a number in [0, 1), got " + std::to_string(ratio));
     }
   }
   if (!(options.min_keep >= 0 && options.min_keep <= 1)) {
-    throw Error("INVALID_OPTION",
-                "Expected minKeep to be a number in [0, 1], got " + std::to_string(options.min_keep));
+    throw Error("INVALID_OPTION", "Expected minKeep to be a number in [0, 1], got " +
+                                      std::to_string(options.min_keep));
   }
   for (const Tensor& tensor : tensors) {
     int64_t bytes = 0;
     for (const Run& run : tensor.runs) bytes += run.bytes;
     if (bytes != tensor.count * ElementBytes(tensor.dtype)) {
-      throw Error("INTERNAL", "The runs of tensor \"" + tensor.name + "\" do not add up to its size");
+      throw Error("INTERNAL",
+                  "The runs of tensor \"" + tensor.name + "\" do not add up to its size");
     }
     if (!(tensor.factor > 0 && std::isfinite(tensor.factor))) {
       throw Error("INVALID_OPTION", "Expected factor to be a finite number above 0, got " +
-                                        std::to_string(tensor.factor) + " for tensor \"" + tensor.name + "\"");
+                                        std::to_string(tensor.factor) + " for tensor \"" +
+                                        tensor.name + "\"");
     }
   }
 }
@@ -299,7 +307,8 @@ std::vector<Selection> Select(const std::vector<Tensor>& tensors, const SelectOp
   Validate(tensors, given);
   SelectOptions options = given;
   if (options.backend == nullptr) options.backend = &ActiveBackend();
-  return options.scope == Scope::kLayer ? SelectLayers(tensors, options) : SelectGlobal(tensors, options);
+  return options.scope == Scope::kLayer ? SelectLayers(tensors, options)
+                                        : SelectGlobal(tensors, options);
 }
 
 }  // namespace secateur

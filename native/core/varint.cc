@@ -27,7 +27,8 @@ bool DecodeVarints(const std::vector<std::byte>& bytes, std::vector<uint16_t>& v
 void ZeroVarints(std::vector<std::byte>& bytes, const std::function<bool(int64_t)>& kept) {
   int64_t index = 0;
   for (auto begin = bytes.begin(); begin != bytes.end(); ++index) {
-    const auto last = std::find_if(begin, bytes.end(), [](std::byte byte) { return (byte & kMore) == std::byte{0}; });
+    const auto last = std::find_if(begin, bytes.end(),
+                                   [](std::byte byte) { return (byte & kMore) == std::byte{0}; });
     if (!kept(index)) {
       std::fill(begin, last, kMore);
       *last = std::byte{0};

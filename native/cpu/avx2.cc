@@ -1,5 +1,5 @@
-// AVX2 (Haswell, Zen and later): 32-byte vectors. Lane masks are vectors of all-ones lanes; compression looks
-// up a permutation by the mask's bits.
+// AVX2 (Haswell, Zen and later): 32-byte vectors. Lane masks are vectors of all-ones lanes;
+// compression looks up a permutation by the mask's bits.
 #include "cpu/backends.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -127,8 +127,7 @@ struct Lanes64 : Avx2 {
     return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(m)));
   }
   static int64_t Compress(uint64_t* out, __m256i v, __m256i m) {
-    const auto words =
-        static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(m)));
+    const auto words = static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(m)));
     CompressWords(out, v, words);
     return _mm_popcnt_u32(words) / 2;
   }

@@ -1,5 +1,5 @@
-// AVX-512 with VBMI2 (Ice Lake, Zen 4 and later): 64-byte vectors, lane masks in their own registers, and a
-// compressing move for 16-bit lanes as well.
+// AVX-512 with VBMI2 (Ice Lake, Zen 4 and later): 64-byte vectors, lane masks in their own
+// registers, and a compressing move for 16-bit lanes as well.
 #include "cpu/backends.h"
 
 #if defined(__x86_64__) || defined(_M_X64)
@@ -102,7 +102,8 @@ struct Lanes64 : Avx512<__mmask8> {
   };
 };
 
-// Thirty-two upper halves of 32-bit keys. (Sign bits of differences in place of lane masks were a tenth slower.)
+// Thirty-two upper halves of 32-bit keys. (Sign bits of differences in place of lane masks were a
+// tenth slower.)
 struct CoarseVec : Lanes16 {
   static constexpr int kBytes = 128;
   static uint16_t ToBound(uint32_t key) { return static_cast<uint16_t>(key >> 16); }

@@ -1,9 +1,10 @@
 // The kernels, written once over vector types and compiled for each instruction set by the file
-// that includes this one. Lanes16, Lanes32 and Lanes64 give: kLanes, Load, Store, Set, Abs (without the sign), And,
-// Xor, AtLeast (a lane mask), Keep (zero lanes outside a mask), Compress (append masked lanes), Bits (a mask as
-// an integer), and `Counter`, which sums masks. `CoarseVec` is the same over the upper halves of 32-bit keys,
-// twice as many a register; kHasCoarse says whether there is one. Deliberately without an include guard;
-// includes no header, since the including file has switched the compiler to another instruction set.
+// that includes this one. Lanes16, Lanes32 and Lanes64 give: kLanes, Load, Store, Set, Abs (without
+// the sign), And, Xor, AtLeast (a lane mask), Keep (zero lanes outside a mask), Compress (append
+// masked lanes), Bits (a mask as an integer), and `Counter`, which sums masks. `CoarseVec` is the
+// same over the upper halves of 32-bit keys, twice as many a register; kHasCoarse says whether
+// there is one. Deliberately without an include guard; includes no header, since the including file
+// has switched the compiler to another instruction set.
 
 template <class Key>
 struct LanesFor;
@@ -90,9 +91,10 @@ struct Block {
   typename V::LaneMask store[kVectors];
 };
 
-// Classifies by one group of bounds. `kFlip`: storing begins or ends at each of them. The first group also
-// fetches the next block, so that reading memory overlaps the other groups' arithmetic.
-template <class V, int kBounds, bool kFlip, bool kFirst>
+// Classifies by one group of bounds; at the first `kFlips` of them storing begins or ends. The
+// first group also fetches the next block, so that reading memory overlaps the other groups'
+// arithmetic.
+template <class V, int kBounds, int kFlips, bool kFirst>
 void ClassifyGroup(Block<V>& block, const typename V::Bound* lowest, int64_t* at_least) {
   typename V::Register bounds[kBounds];
   typename V::Counter counters[kBounds];
@@ -101,47 +103,60 @@ void ClassifyGroup(Block<V>& block, const typename V::Bound* lowest, int64_t* at
     const char* vector = block.begin + n * V::kBytes;
     if constexpr (kFirst) {
       __builtin_prefetch(vector + Block<V>::kVectors * V::kBytes);
-      if constexpr (V::kBytes > 64) __builtin_prefetch(vector + Block<V>::kVectors * V::kBytes + 64);
+      if constexpr (V::kBytes > 64)
+        __builtin_prefetch(vector + Block<V>::kVectors * V::kBytes + 64);
     }
     const auto keys = V::Keys(vector);
     auto flipped = kFirst ? V::NoLanes() : block.store[n];
     for (int j = 0; j < kBounds; ++j) {
       const auto above = V::AtLeast(keys, bounds[j]);
       counters[j].Add(above);
-      if constexpr (kFlip) flipped = V::Xor(flipped, above);
+      if (j < kFlips) flipped = V::Xor(flipped, above);
     }
-    if constexpr (kFlip || kFirst) block.store[n] = flipped;
+    if constexpr (kFlips > 0 || kFirst) block.store[n] = flipped;
   }
   for (int j = 0; j < kBounds; ++j) at_least[j] += counters[j].TakeTotal();
 }
 
-// Classifies by all bounds: groups of six that all flip, then the rest one at a time.
-template <class V>
-void ClassifyBlock(Block<V>& block, const typename V::Bound* bounds, int bound_count, uint32_t edges,
-                   int64_t* at_least) {
-  constexpr int kGroup = 6;
-  constexpr uint32_t kAllFlip = (1 << kGroup) - 1;
-  for (int j = 0; j < bound_count;) {
-    const bool all_flip = ((edges >> j) & kAllFlip) == kAllFlip;
-    if (j == 0 && all_flip) {
-      ClassifyGroup<V, kGroup, true, true>(block, bounds, at_least);
-      j += kGroup;
-    } else if (j == 0) {
-      (edges & 1) ? ClassifyGroup<V, 1, true, true>(block, bounds, at_least)
-                  : ClassifyGroup<V, 1, false, true>(block, bounds, at_least);
-      ++j;
-    } else if (all_flip) {
-      ClassifyGroup<V, kGroup, true, false>(block, bounds + j, at_least + j);
-      j += kGroup;
-    } else {
-      ((edges >> j) & 1) ? ClassifyGroup<V, 1, true, false>(block, bounds + j, at_least + j)
-                         : ClassifyGroup<V, 1, false, false>(block, bounds + j, at_least + j);
-      ++j;
-    }
+// The longest group that the next bounds allow: ten that flip, nine of which the last does not (the
+// usual end), or one. Returns its length.
+template <class V, bool kFirst>
+int ClassifyNextGroup(Block<V>& block, const typename V::Bound* bounds, int left, uint32_t edges,
+                      int64_t* at_least) {
+  const auto flips = [&](int count) {
+    return left >= count && (edges & ((1u << count) - 1)) == (1u << count) - 1;
+  };
+  if (flips(10)) {
+    ClassifyGroup<V, 10, 10, kFirst>(block, bounds, at_least);
+    return 10;
   }
+  if (left == 9 && flips(8) && ((edges >> 8) & 1) == 0) {
+    ClassifyGroup<V, 9, 8, kFirst>(block, bounds, at_least);
+    return 9;
+  }
+  if (flips(4)) {
+    ClassifyGroup<V, 4, 4, kFirst>(block, bounds, at_least);
+    return 4;
+  }
+  if (left >= 4 && (edges & 0xf) == 0) {
+    ClassifyGroup<V, 4, 0, kFirst>(block, bounds, at_least);
+    return 4;
+  }
+  (edges & 1) ? ClassifyGroup<V, 1, 1, kFirst>(block, bounds, at_least)
+              : ClassifyGroup<V, 1, 0, kFirst>(block, bounds, at_least);
+  return 1;
 }
 
-// Any number of bounds. With all counters in memory at once, nine ratios took 3.4 times as long as one.
+template <class V>
+void ClassifyBlock(Block<V>& block, const typename V::Bound* bounds, int count, uint32_t edges,
+                   int64_t* at_least) {
+  int j = ClassifyNextGroup<V, true>(block, bounds, count, edges, at_least);
+  while (j < count)
+    j += ClassifyNextGroup<V, false>(block, bounds + j, count - j, edges >> j, at_least + j);
+}
+
+// Any number of bounds. With all counters in memory at once, nine ratios took 3.4 times as long as
+// one.
 template <class V, class Key>
 int64_t ClassifyMany(const void* weights, int64_t count, const Classification<Key>& classes,
                      int64_t* at_least, Key* stored) {

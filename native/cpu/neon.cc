@@ -1,5 +1,5 @@
-// NEON (every 64-bit Arm): 16-byte vectors. Lane masks are vectors of all-ones lanes; the few lanes that are
-// stored are moved one by one.
+// NEON (every 64-bit Arm): 16-byte vectors. Lane masks are vectors of all-ones lanes; the few lanes
+// that are stored are moved one by one.
 #include "cpu/backends.h"
 
 #if defined(__aarch64__) || defined(_M_ARM64)

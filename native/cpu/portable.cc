@@ -1,4 +1,5 @@
-// Plain C++, one key at a time: runs everywhere, and is simple enough to trust as the others' reference.
+// Plain C++, one key at a time: runs everywhere, and is simple enough to trust as the others'
+// reference.
 #include <cstdint>
 #include <cstring>
 

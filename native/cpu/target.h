@@ -1,6 +1,7 @@
-// Switches the compiler to another instruction set for a region of a file, after all headers are included:
-// a whole-file flag would let the linker pick, say, an AVX-512 copy of a standard inline function for every
-// caller, and crash older processors. SECATEUR_BEGIN_TARGET("avx2,bmi") ... SECATEUR_END_TARGET
+// Switches the compiler to another instruction set for a region of a file, after all headers are
+// included: a whole-file flag would let the linker pick, say, an AVX-512 copy of a standard inline
+// function for every caller, and crash older processors. SECATEUR_BEGIN_TARGET("avx2,bmi") ...
+// SECATEUR_END_TARGET
 #ifndef SECATEUR_CPU_TARGET_H_
 #define SECATEUR_CPU_TARGET_H_
 

@@ -1,4 +1,5 @@
-// Kernels of every backend against plain loops: all small sizes, misalignment, guard zones around what is written.
+// Kernels of every backend against plain loops: all small sizes, misalignment, guard zones around
+// what is written.
 #include "secateur/backend.h"
 
 #include <cstring>
@@ -19,7 +20,8 @@ std::vector<Key> RandomBits(int64_t count, std::mt19937_64& random) {
   std::vector<Key> bits(count);
   for (Key& value : bits) {
     value = static_cast<Key>(random());
-    if (random() % 4 == 0) value &= static_cast<Key>(Key{0xf} << (sizeof(Key) * 8 - 4));  // some equal ones
+    if (random() % 4 == 0)
+      value &= static_cast<Key>(Key{0xf} << (sizeof(Key) * 8 - 4));  // some equal ones
   }
   return bits;
 }
@@ -36,11 +38,11 @@ std::vector<Key> RandomBounds(int count, bool coarse, std::mt19937_64& random) {
 }
 
 template <class Key>
-void CheckClassify(const Kernels<Key>& kernels, const std::vector<Key>& bits, int bound_count, bool coarse,
-                   std::mt19937_64& random) {
+void CheckClassify(const Kernels<Key>& kernels, const std::vector<Key>& bits, int bound_count,
+                   bool coarse, std::mt19937_64& random) {
   const auto count = static_cast<int64_t>(bits.size());
   std::vector<Key> bounds = RandomBounds<Key>(bound_count, coarse, random);
-  const auto edges = static_cast<uint32_t>(random()) & ((uint64_t{1} << bound_count) - 1);
+  const auto edges = static_cast<uint32_t>(random() & ((uint64_t{1} << bound_count) - 1));
   std::vector<int64_t> expected(bound_count, 5);
   std::vector<Key> expected_stored;
   for (Key value : bits) {
@@ -59,12 +61,15 @@ void CheckClassify(const Kernels<Key>& kernels, const std::vector<Key>& bits, in
     std::vector<Key> stored(expected_stored.size() + kStoreSlack + 8);
     std::memset(stored.data() + expected_stored.size() + kStoreSlack, kGuard, 8 * sizeof(Key));
     const Classification<Key> classes{bounds.data(), bound_count, edges};
-    const int64_t kept = kernels.classify(unaligned.data() + shift, count, classes, at_least.data(), stored.data());
+    const int64_t kept =
+        kernels.classify(unaligned.data() + shift, count, classes, at_least.data(), stored.data());
     EXPECT(at_least == expected);
     EXPECT_EQ(kept, static_cast<int64_t>(expected_stored.size()));
     EXPECT(std::equal(expected_stored.begin(), expected_stored.end(), stored.begin()));
-    const auto* guard = reinterpret_cast<const uint8_t*>(stored.data() + expected_stored.size() + kStoreSlack);
-    EXPECT(std::all_of(guard, guard + 8 * sizeof(Key), [](uint8_t byte) { return byte == kGuard; }));
+    const auto* guard =
+        reinterpret_cast<const uint8_t*>(stored.data() + expected_stored.size() + kStoreSlack);
+    EXPECT(
+        std::all_of(guard, guard + 8 * sizeof(Key), [](uint8_t byte) { return byte == kGuard; }));
     std::vector<int64_t> counted(bound_count, 5);
     kernels.classify(unaligned.data() + shift, count, classes, counted.data(), nullptr);
     EXPECT(counted == expected);
@@ -74,7 +79,8 @@ void CheckClassify(const Kernels<Key>& kernels, const std::vector<Key>& bits, in
 template <class Key>
 void CheckMask(const Kernels<Key>& kernels, const std::vector<Key>& bits, std::mt19937_64& random) {
   const size_t bytes = bits.size() * sizeof(Key);
-  for (const Key bound : {Key{0}, Key{1}, static_cast<Key>(random() & kKeyMask<Key>), kKeyMask<Key>}) {
+  for (const Key bound :
+       {Key{0}, Key{1}, static_cast<Key>(random() & kKeyMask<Key>), kKeyMask<Key>}) {
     std::vector<Key> expected = bits;
     int64_t zeros = 0;
     for (Key& value : expected) {
@@ -82,11 +88,15 @@ void CheckMask(const Kernels<Key>& kernels, const std::vector<Key>& bits, std::m
       zeros += (value & kKeyMask<Key>) == 0;
     }
     std::vector<uint8_t> out(bytes + 6, kGuard);
-    EXPECT_EQ(kernels.mask(bits.data(), out.data() + 3, static_cast<int64_t>(bits.size()), bound), zeros);
+    EXPECT_EQ(kernels.mask(bits.data(), out.data() + 3, static_cast<int64_t>(bits.size()), bound),
+              zeros);
     EXPECT(bytes == 0 || std::memcmp(out.data() + 3, expected.data(), bytes) == 0);
-    for (size_t i : {size_t{0}, size_t{1}, size_t{2}, bytes + 3, bytes + 4, bytes + 5}) EXPECT_EQ(out[i], kGuard);
+    for (size_t i : {size_t{0}, size_t{1}, size_t{2}, bytes + 3, bytes + 4, bytes + 5})
+      EXPECT_EQ(out[i], kGuard);
     std::vector<Key> in_place = bits;
-    EXPECT_EQ(kernels.mask(in_place.data(), in_place.data(), static_cast<int64_t>(bits.size()), bound), zeros);
+    EXPECT_EQ(
+        kernels.mask(in_place.data(), in_place.data(), static_cast<int64_t>(bits.size()), bound),
+        zeros);
     EXPECT(in_place == expected);
   }
 }
@@ -108,7 +118,8 @@ void CheckAll(const Backend& backend) {
   std::mt19937_64 random(42);
   const Kernels<Key>& kernels = backend.For<Key>();
   for (int64_t count = 0; count < 1024; count += count < 140 ? 1 : 29) {
-    Context() = std::string(backend.name) + " width=" + std::to_string(sizeof(Key)) + " n=" + std::to_string(count);
+    Context() = std::string(backend.name) + " width=" + std::to_string(sizeof(Key)) +
+                " n=" + std::to_string(count);
     const std::vector<Key> bits = RandomBits<Key>(count, random);
     CheckMask(kernels, bits, random);
     CheckPack(kernels, bits, random);
@@ -147,8 +158,9 @@ TEST(PortableIsAlwaysThere) { EXPECT(SupportedBackends().back()->name == "portab
 // The environment may force a backend (the test runner does); it must then be the active one.
 TEST(ForcedBackendIsActive) {
   const char* forced = std::getenv("SECATEUR_FORCE_BACKEND");
-  if (forced != nullptr && *forced != '\0') EXPECT(ActiveBackend().name == forced);
-  else EXPECT(&ActiveBackend() == SupportedBackends().front());
+  const bool is_forced = forced != nullptr && *forced != '\0';
+  EXPECT(is_forced ? ActiveBackend().name == forced
+                   : &ActiveBackend() == SupportedBackends().front());
 }
 
 }  // namespace

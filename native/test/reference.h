@@ -30,8 +30,8 @@ struct Weights {
 
 using Kept = std::vector<std::vector<bool>>;  // [tensor][index]
 
-inline void RemoveLowest(const std::vector<Weights>& tensors, const std::vector<size_t>& group, int64_t removed,
-                         Kept& kept) {
+inline void RemoveLowest(const std::vector<Weights>& tensors, const std::vector<size_t>& group,
+                         int64_t removed, Kept& kept) {
   // (score, tensor, index) with ties kept in order: the last of equal scores go first.
   std::vector<std::tuple<uint64_t, int64_t, int64_t>> ranked;
   for (size_t t : group) {
@@ -41,7 +41,8 @@ inline void RemoveLowest(const std::vector<Weights>& tensors, const std::vector<
     }
   }
   std::sort(ranked.begin(), ranked.end());
-  for (int64_t r = 0; r < removed; ++r) kept[-std::get<1>(ranked[r])][-std::get<2>(ranked[r])] = false;
+  for (int64_t r = 0; r < removed; ++r)
+    kept[-std::get<1>(ranked[r])][-std::get<2>(ranked[r])] = false;
 }
 
 inline Kept ReferenceKept(const std::vector<Weights>& tensors, double ratio, Scope scope) {
@@ -57,7 +58,8 @@ inline Kept ReferenceKept(const std::vector<Weights>& tensors, double ratio, Sco
     RemoveLowest(tensors, all, std::llround(ratio * static_cast<double>(total)), kept);
   } else {
     for (size_t t : all) {
-      RemoveLowest(tensors, {t}, std::llround(ratio * static_cast<double>(tensors[t].count())), kept);
+      RemoveLowest(tensors, {t}, std::llround(ratio * static_cast<double>(tensors[t].count())),
+                   kept);
     }
   }
   return kept;
@@ -71,7 +73,8 @@ inline Kept KeptBy(const std::vector<Weights>& tensors, const Selection& selecti
     std::vector<bool>& mask = kept.emplace_back();
     for (int64_t i = 0; i < tensors[t].count(); ++i) {
       const uint64_t key = tensors[t].Key(i);
-      mask.push_back(key >= threshold.tie_end || (key >= threshold.tie_begin && i < threshold.tie_cut));
+      mask.push_back(key >= threshold.tie_end ||
+                     (key >= threshold.tie_begin && i < threshold.tie_cut));
     }
   }
   return kept;

@@ -1,4 +1,5 @@
-// Selection against the reference: every backend, distribution, type, scope and thread count gives the same bits.
+// Selection against the reference: every backend, distribution, type, scope and thread count gives
+// the same bits.
 #include "secateur/select.h"
 
 #include <deque>
@@ -12,7 +13,8 @@
 namespace secateur::test {
 namespace {
 
-const std::vector<DType> kTypes = {DType::kFloat32, DType::kFloat16, DType::kBFloat16, DType::kFloat64};
+const std::vector<DType> kTypes = {DType::kFloat32, DType::kFloat16, DType::kBFloat16,
+                                   DType::kFloat64};
 
 struct Fixture {
   std::vector<Weights> weights;
@@ -23,18 +25,22 @@ struct Fixture {
   void Bind() {
     for (size_t t = 0; t < weights.size(); ++t) {
       const MemorySource& source = sources.emplace_back(weights[t].bytes.data());
-      tensors.push_back({"w" + std::to_string(t), weights[t].dtype, weights[t].factor, weights[t].count(),
+      tensors.push_back({"w" + std::to_string(t),
+                         weights[t].dtype,
+                         weights[t].factor,
+                         weights[t].count(),
                          {{&source, 0, static_cast<int64_t>(weights[t].bytes.size())}}});
     }
   }
 };
 
-Fixture MakeFixture(const std::vector<std::pair<DType, int64_t>>& shapes, const std::string& distribution,
-                    const std::vector<double>& factors = {}) {
+Fixture MakeFixture(const std::vector<std::pair<DType, int64_t>>& shapes,
+                    const std::string& distribution, const std::vector<double>& factors = {}) {
   Fixture fixture;
   for (size_t t = 0; t < shapes.size(); ++t) {
     const auto [dtype, count] = shapes[t];
-    const std::vector<double> values = MakeValues(distribution, count, static_cast<uint32_t>(t + 1));
+    const std::vector<double> values =
+        MakeValues(distribution, count, static_cast<uint32_t>(t + 1));
     fixture.Add({dtype, factors.empty() ? 1 : factors[t], ToBytes(values, dtype)});
   }
   fixture.Bind();
@@ -49,7 +55,8 @@ void ExpectReference(const Fixture& fixture, const SelectOptions& options) {
     const Kept kept = KeptBy(fixture.weights, selections[i]);
     EXPECT(kept == expected);
     for (size_t t = 0; t < kept.size(); ++t) {
-      EXPECT_EQ(selections[i].tensors[t].removed, std::count(expected[t].begin(), expected[t].end(), false));
+      EXPECT_EQ(selections[i].tensors[t].removed,
+                std::count(expected[t].begin(), expected[t].end(), false));
     }
   }
 }
@@ -66,9 +73,10 @@ TEST(SmallSizes) {
     for (const char* distribution : {"normal", "few", "zero"}) {
       for (int64_t count = 1; count < 1024; count += count < 70 ? 1 : 37) {
         const Fixture fixture = MakeFixture({{dtype, count}, {dtype, count / 3}}, distribution);
-        ForBackends(std::string(distribution) + " n=" + std::to_string(count), [&](const Backend& backend) {
-          ExpectReference(fixture, {.ratios = {0, 0.5, 0.9, 0.999}, .backend = &backend});
-        });
+        ForBackends(
+            std::string(distribution) + " n=" + std::to_string(count), [&](const Backend& backend) {
+              ExpectReference(fixture, {.ratios = {0, 0.5, 0.9, 0.999}, .backend = &backend});
+            });
       }
     }
   }
@@ -77,7 +85,8 @@ TEST(SmallSizes) {
 TEST(DistributionsAndTypes) {
   for (const std::string& distribution : Distributions()) {
     for (const DType dtype : kTypes) {
-      const Fixture fixture = MakeFixture({{dtype, 70000}, {dtype, 1}, {dtype, 0}, {dtype, 33333}}, distribution);
+      const Fixture fixture =
+          MakeFixture({{dtype, 70000}, {dtype, 1}, {dtype, 0}, {dtype, 33333}}, distribution);
       ForBackends(distribution, [&](const Backend& backend) {
         ExpectReference(fixture, {.ratios = {0.1, 0.5, 0.9}, .backend = &backend});
         ExpectReference(fixture, {.ratios = {0.9}, .scope = Scope::kLayer, .backend = &backend});
@@ -88,9 +97,11 @@ TEST(DistributionsAndTypes) {
 
 TEST(MixedTypesAndFactors) {
   for (const std::string& distribution : Distributions()) {
-    const Fixture fixture = MakeFixture(
-        {{DType::kFloat32, 40000}, {DType::kFloat16, 30000}, {DType::kFloat64, 20000}, {DType::kBFloat16, 10000}},
-        distribution, {1, 0.37, 1e3, 1});
+    const Fixture fixture = MakeFixture({{DType::kFloat32, 40000},
+                                         {DType::kFloat16, 30000},
+                                         {DType::kFloat64, 20000},
+                                         {DType::kBFloat16, 10000}},
+                                        distribution, {1, 0.37, 1e3, 1});
     ForBackends(distribution, [&](const Backend& backend) {
       ExpectReference(fixture, {.ratios = {0.2, 0.75}, .backend = &backend});
     });
@@ -99,11 +110,13 @@ TEST(MixedTypesAndFactors) {
 
 TEST(LargeAcrossThreads) {
   for (const std::string& distribution : Distributions()) {
-    const Fixture fixture = MakeFixture({{DType::kFloat32, 900000}, {DType::kFloat32, 700001}}, distribution);
+    const Fixture fixture =
+        MakeFixture({{DType::kFloat32, 900000}, {DType::kFloat32, 700001}}, distribution);
     const Kept expected = ReferenceKept(fixture.weights, 0.9, Scope::kGlobal);
     ForBackends(distribution, [&](const Backend& backend) {
       for (int threads : {1, 2, 3, 8}) {
-        const auto selections = Select(fixture.tensors, {.ratios = {0.9}, .threads = threads, .backend = &backend});
+        const auto selections =
+            Select(fixture.tensors, {.ratios = {0.9}, .threads = threads, .backend = &backend});
         EXPECT(KeptBy(fixture.weights, selections[0]) == expected);
       }
     });
@@ -115,7 +128,8 @@ TEST(NineRatios) {
     for (const DType dtype : kTypes) {
       const Fixture fixture = MakeFixture({{dtype, 150000}}, distribution);
       ForBackends(distribution, [&](const Backend& backend) {
-        ExpectReference(fixture, {.ratios = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}, .backend = &backend});
+        ExpectReference(fixture, {.ratios = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9},
+                                  .backend = &backend});
       });
     }
   }
@@ -135,7 +149,8 @@ TEST(UnalignedAndSplitRuns) {
   std::copy(bytes.begin() + 80000, bytes.end(), file.begin() + 80000 + 3 + 9);
   const MemorySource source(file.data());
   const auto rest = static_cast<int64_t>(bytes.size()) - 80000;
-  const Tensor tensor{"w", DType::kFloat32, 1, 50000, {{&source, 3, 80000}, {&source, 80012, rest}}};
+  const Tensor tensor{
+      "w", DType::kFloat32, 1, 50000, {{&source, 3, 80000}, {&source, 80012, rest}}};
   const std::vector<Weights> weights = {{DType::kFloat32, 1, bytes}};
   ForBackends("", [&](const Backend& backend) {
     const auto selections = Select({tensor}, {.ratios = {0.55}, .backend = &backend});
@@ -146,7 +161,8 @@ TEST(UnalignedAndSplitRuns) {
 // A sample that sees nothing of what matters: the fallback must still be exact.
 TEST(SampleMisses) {
   std::vector<double> values(2000000, 1.0);
-  for (size_t i = 0; i < values.size(); ++i) values[i] = i < 1999000 ? 1e-3 : 1.0 + static_cast<double>(i) * 1e-7;
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = i < 1999000 ? 1e-3 : 1.0 + static_cast<double>(i) * 1e-7;
   Fixture fixture;
   fixture.Add({DType::kFloat32, 1, ToBytes(values, DType::kFloat32)});
   fixture.Bind();
@@ -166,7 +182,8 @@ TEST(Floors) {
   ForBackends("", [&](const Backend& backend) {
     const Selection free = Select(fixture.tensors, {.ratios = {0.9}, .backend = &backend})[0];
     EXPECT_EQ(free.tensors[0].removed, 20000);
-    const Selection held = Select(fixture.tensors, {.ratios = {0.9}, .min_keep = 0.05, .backend = &backend})[0];
+    const Selection held =
+        Select(fixture.tensors, {.ratios = {0.9}, .min_keep = 0.05, .backend = &backend})[0];
     int64_t removed = 0;
     for (const TensorThreshold& threshold : held.tensors) {
       EXPECT(threshold.removed <= 19000);
@@ -203,11 +220,13 @@ TEST(Nonfinite) {
           message = error.code() + " " + error.tensor() + " " + std::to_string(error.index());
         }
         EXPECT_EQ(message, std::string("NONFINITE_WEIGHT w1 41234"));
-        const auto kept = KeptBy(fixture.weights, Select(fixture.tensors, {.ratios = {0.9},
-                                                                           .allow_nonfinite = true,
-                                                                           .backend = &backend})[0]);
+        const auto kept =
+            KeptBy(fixture.weights,
+                   Select(fixture.tensors,
+                          {.ratios = {0.9}, .allow_nonfinite = true, .backend = &backend})[0]);
         EXPECT(kept[1][41234] && kept[1][50000]);
-        EXPECT_EQ(std::count(kept[0].begin(), kept[0].end(), false) + std::count(kept[1].begin(), kept[1].end(), false),
+        EXPECT_EQ(std::count(kept[0].begin(), kept[0].end(), false) +
+                      std::count(kept[1].begin(), kept[1].end(), false),
                   54045);
       });
     }

@@ -1,5 +1,6 @@
-// A test harness in one header: TEST(Name) { EXPECT(condition); EXPECT_EQ(a, b); } and RunAllTests() from main.
-// A failed expectation prints its place and what was compared, and the program's exit status says whether all held.
+// A test harness in one header: TEST(Name) { EXPECT(condition); EXPECT_EQ(a, b); } and
+// RunAllTests() from main. A failed expectation prints its place and what was compared, and the
+// program's exit status says whether all held.
 #ifndef SECATEUR_TEST_TEST_H_
 #define SECATEUR_TEST_TEST_H_
 
@@ -34,12 +35,15 @@ inline std::string& Context() {
 }
 
 struct Registration {
-  Registration(const char* name, std::function<void()> body) { Cases().push_back({name, std::move(body)}); }
+  Registration(const char* name, std::function<void()> body) {
+    Cases().push_back({name, std::move(body)});
+  }
 };
 
 inline void Fail(const char* file, int line, const std::string& what) {
   ++Failures();
-  if (Failures() <= 20) std::printf("%s:%d: %s [%s]\n", file, line, what.c_str(), Context().c_str());
+  if (Failures() <= 20)
+    std::printf("%s:%d: %s [%s]\n", file, line, what.c_str(), Context().c_str());
 }
 
 template <class A, class B>
@@ -70,8 +74,8 @@ inline int RunAllTests() {
 
 }  // namespace secateur::test
 
-#define TEST(name)                                                        \
-  static void name();                                                     \
+#define TEST(name)                                                              \
+  static void name();                                                           \
   static const ::secateur::test::Registration name##_registration(#name, name); \
   static void name()
 #define EXPECT(condition) \

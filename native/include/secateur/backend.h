@@ -1,6 +1,6 @@
-// A backend is the kernels of one instruction set: stateless functions over spans of weights, one table a key
-// width. Drivers in native/core are written once and call whichever backend they are given; all backends
-// give the same bits (native/test/backend_test.cc).
+// A backend is the kernels of one instruction set: stateless functions over spans of weights, one
+// table a key width. Drivers in native/core are written once and call whichever backend they are
+// given; all backends give the same bits (native/test/backend_test.cc).
 #ifndef SECATEUR_BACKEND_H_
 #define SECATEUR_BACKEND_H_
 
@@ -26,19 +26,21 @@ struct Classification {
 
 template <class Key>
 struct Kernels {
-  // Adds to at_least[j] the number of keys >= bounds[j], and appends the keys of stored classes, in order, to
-  // `stored` (null: count only). Returns how many were appended. `weights` may be unaligned.
+  // Adds to at_least[j] the number of keys >= bounds[j], and appends the keys of stored classes, in
+  // order, to `stored` (null: count only). Returns how many were appended. `weights` may be
+  // unaligned.
   int64_t (*classify)(const void* weights, int64_t count, const Classification<Key>& classes,
                       int64_t* at_least, Key* stored) noexcept;
 
-  // out[i] = key(in[i]) >= bound ? in[i] : +0. `out` may equal `in`, and overlaps it in no other way.
-  // Returns the number of zeros (of either sign) in `out`.
+  // out[i] = key(in[i]) >= bound ? in[i] : +0. `out` may equal `in`, and overlaps it in no other
+  // way. Returns the number of zeros (of either sign) in `out`.
   int64_t (*mask)(const void* in, void* out, int64_t count, Key bound) noexcept;
 
   // Bit i of `bits` (least significant first) = key(in[i]) >= bound; `count` is a multiple of 64.
   void (*pack)(const void* in, uint8_t* bits, int64_t count, Key bound) noexcept;
 
-  // Reads every byte and returns a value that depends on each: the floor that selection is measured against.
+  // Reads every byte and returns a value that depends on each: the floor that selection is measured
+  // against.
   Key (*read)(const void* weights, int64_t count) noexcept;
 };
 
@@ -63,8 +65,8 @@ struct Backend {
 // The backends that this CPU can run, best first; the last is always `portable`.
 const std::vector<const Backend*>& SupportedBackends();
 
-// The first of SupportedBackends(), or the one named by the environment variable SECATEUR_FORCE_BACKEND.
-// Throws Error INVALID_OPTION when that names none of them.
+// The first of SupportedBackends(), or the one named by the environment variable
+// SECATEUR_FORCE_BACKEND. Throws Error INVALID_OPTION when that names none of them.
 const Backend& ActiveBackend();
 
 }  // namespace secateur

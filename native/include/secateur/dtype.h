@@ -1,5 +1,6 @@
-// Element types and their keys. The key of a float is its bits without the sign: unsigned order of keys is
-// the order of magnitudes, -0 ranks as 0, and infinities and NaN rank above every finite value.
+// Element types and their keys. The key of a float is its bits without the sign: unsigned order of
+// keys is the order of magnitudes, -0 ranks as 0, and infinities and NaN rank above every finite
+// value.
 #ifndef SECATEUR_DTYPE_H_
 #define SECATEUR_DTYPE_H_
 

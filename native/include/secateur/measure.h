@@ -1,4 +1,5 @@
-// Timing of selection against the floor of its memory: what `secateur bench select` and native/bench print.
+// Timing of selection against the floor of its memory: what `secateur bench select` and
+// native/bench print.
 #ifndef SECATEUR_MEASURE_H_
 #define SECATEUR_MEASURE_H_
 
@@ -13,7 +14,8 @@ namespace secateur {
 struct SelectMeasureOptions {
   int64_t elements = 0;
   DType dtype = DType::kFloat32;
-  // normal, uniform, constant, zeros90 (nine in ten are 0), heavy (tails of a Cauchy), few (16 distinct values)
+  // normal, uniform, constant, zeros90 (nine in ten are 0), heavy (tails of a Cauchy), few (16
+  // distinct values)
   std::string distribution = "normal";
   std::vector<double> ratios = {0.9};
   int threads = 0;
@@ -26,8 +28,9 @@ struct SelectMeasure {
   double floor;             // a plain parallel read pass
   double floor_read_write;  // a plain parallel pass that reads and writes in place
   double select;
-  double select_and_mask;   // in place; the mask is the first ratio's
-  double nth_element;       // std::nth_element on a copy of the magnitudes, the copy included; one ratio, one thread
+  double select_and_mask;  // in place; the mask is the first ratio's
+  double nth_element;      // std::nth_element on a copy of the magnitudes, the copy included; one
+                           // ratio, one thread
   int threads;
 };
 

@@ -1,5 +1,5 @@
-// How a caller watches and cancels a long call. One monitor serves one call at a time; all members may be
-// used from any thread.
+// How a caller watches and cancels a long call. One monitor serves one call at a time; all members
+// may be used from any thread.
 #ifndef SECATEUR_MONITOR_H_
 #define SECATEUR_MONITOR_H_
 

@@ -1,9 +1,10 @@
-// Pruning weights where they lie in files. A plan names byte ranges: where the weights are in the sources, and of
-// which ranges and literal bytes each output consists. Weights are read in pieces that fit the cache; memory use
-// does not grow with the files.
+// Pruning weights where they lie in files. A plan names byte ranges: where the weights are in the
+// sources, and of which ranges and literal bytes each output consists. Weights are read in pieces
+// that fit the cache; memory use does not grow with the files.
 //
-// Sources are read with pread, not mapped: on files in the page cache it is as fast (38 GB/s against 34 with two
-// threads, docs/performance.md), and a file that shrinks meanwhile is an error here, not a SIGBUS.
+// Sources are read with pread, not mapped: on files in the page cache it is as fast (38 GB/s
+// against 34 with two threads, docs/performance.md), and a file that shrinks meanwhile is an error
+// here, not a SIGBUS.
 #ifndef SECATEUR_PRUNE_FILES_H_
 #define SECATEUR_PRUNE_FILES_H_
 
@@ -28,7 +29,8 @@ struct FileRange {
 
 enum class Encoding : uint8_t {
   kFlat,    // fixed-width elements
-  kVarint,  // protobuf varints that hold 16-bit patterns; a removed one becomes an over-long zero of equal length
+  kVarint,  // protobuf varints that hold 16-bit patterns; a removed one becomes an over-long zero
+            // of equal length
 };
 
 struct FileTensor {
@@ -54,26 +56,29 @@ struct PruneJob {
   std::vector<FileSourceSpec> sources;
   std::vector<FileTensor> tensors;
   SelectOptions select;
-  std::vector<OutputSpec> outputs;  // none: select only, for any number of ratios; else exactly one ratio
+  std::vector<OutputSpec>
+      outputs;  // none: select only, for any number of ratios; else exactly one ratio
 };
 
 struct PruneResult {
   std::vector<Selection> selections;
-  std::vector<int64_t> zeros;  // of each tensor, counted in the written files; empty without outputs
+  std::vector<int64_t>
+      zeros;  // of each tensor, counted in the written files; empty without outputs
   double select_seconds = 0;
-  double apply_seconds = 0;    // writing and checking
+  double apply_seconds = 0;  // writing and checking
   int threads = 1;
 };
 
-// Selects, writes every output beside its path under a temporary name, counts the zeros in what was written, checks
-// that the sources are as they were, and renames the outputs in order. On any failure the temporary files are
-// removed and nothing else has changed.
-// Throws Error: what Select throws; FILE_CHANGED; IO with errno's name; INVALID_MODEL; INTERNAL.
-PruneResult PruneFiles(const PruneJob& job);
+// Selects, writes every output beside its path under a temporary name, counts the zeros in what was
+// written, checks that the sources are as they were, and renames the outputs in order. On any
+// failure the temporary files are removed and nothing else has changed. Throws Error: what Select
+// throws; FILE_CHANGED; IO with errno's name; INVALID_MODEL; INTERNAL.
+PruneResult PruneFiles(const PruneJob& given);
 
 // The zeros of each tensor.
 std::vector<int64_t> CountZerosInFiles(const std::vector<FileSourceSpec>& sources,
-                                       const std::vector<FileTensor>& tensors, const SelectOptions& options);
+                                       const std::vector<FileTensor>& tensors,
+                                       const SelectOptions& options);
 
 }  // namespace secateur
 
