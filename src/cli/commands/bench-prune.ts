@@ -16,9 +16,11 @@ file, reads it once so that it lies in the cache, then times alternately
   prune  the work of "secateur prune --json", its own seconds.total;
          the whole process, with the start of Node, is given beside it
 and prints the medians; a first round is not counted, and the disk is synced
-before each. Other work on the machine and a slow disk disturb both: a folder
-in memory (/dev/shm) shows the work alone. Needs free space for the model twice, and as much free
-memory for the cache. Removes what it made, also after Ctrl-C.
+before each. Needs free space for the model twice, and as much free memory for
+the cache. Removes what it made, also after Ctrl-C.
+
+Other work on the machine and a slow disk disturb both times: a folder in
+memory (/dev/shm) shows the work alone.
 
 Memory is the highest RssAnon of the pruning process, read from
 /proc/PID/status every 3 ms: what it allocated, without the mapped files,
@@ -30,7 +32,7 @@ Examples:
 
 interface Options {
   bytes: number;
-  dir: string;
+  dir?: string;
   ratio?: number;
   threads?: number;
   repeats: number;
@@ -49,7 +51,7 @@ export function addBenchPrune(bench: Command, run: Runner): void {
       bytes('--bytes', 65_536, 1e12),
       4e9,
     )
-    .option('--dir <folder>', 'an existing folder with room for the model twice', tmpdir())
+    .option('--dir <folder>', 'a folder with room for the model twice (default: the one for temporary files)')
     .option('-r, --ratio <number>', 'removal ratio, [0, 1) (default: 0.9)', ratio('--ratio'))
     .addOption(threadsOption())
     .option('--repeats <n>', 'runs a median is taken of, 1 to 1000', integer('--repeats', 1, 1000), 5)
@@ -62,7 +64,7 @@ async function benchPrune(options: Options, { terminal, progress, signal }: Comm
     bytes: options.bytes,
     ratio: options.ratio ?? 0.9,
     threads: options.threads,
-    folder: options.dir,
+    folder: options.dir ?? tmpdir(),
     repeats: options.repeats,
     signal,
     progress: (phase, done, total, unit) => progress.update(phase, done, total, unit),
