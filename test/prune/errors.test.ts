@@ -1,10 +1,12 @@
 // What `prune` and `inspect` refuse, and that nothing is left behind when they do.
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import type { TensorProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
+import { SecateurError } from '../../src/errors.js';
+import { AttributeProtoSchema, type TensorProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
 import { inspect } from '../../src/prune/inspect.js';
+import { makePlan } from '../../src/prune/plan.js';
 import { type PruneOptions, prune } from '../../src/prune/prune.js';
 import { modelWith, ramp, raw, saved } from '../onnx/helpers.js';
 
@@ -108,4 +110,54 @@ test('a signal that has fired', async () => {
     code: 'ABORTED',
     cause: 'enough',
   });
+});
+
+test('a damaged model is planned or refused, never a crash', () => {
+  const value = create(AttributeProtoSchema, {
+    name: 'value',
+    type: 4,
+    t: { dims: [2n], dataType: 1, floatData: [1, 2] },
+  });
+  const external = { dims: [1n, 1n], dataType: 1, dataLocation: 1, externalData: [{ key: 'location', value: 'd' }] };
+  const model = modelWith(
+    {
+      node: [
+        { opType: 'Constant', output: ['k'], attribute: [value] },
+        { opType: 'F', domain: 'l', input: ['w'], output: ['f'] },
+        { opType: 'MatMul', input: ['f', 'e'], output: ['y'] },
+      ],
+      initializer: [
+        { name: 'w', dims: [2n, 3n], dataType: 1, rawData: raw(ramp(6)) },
+        { name: 'e', ...external },
+      ],
+    },
+    {
+      functions: [
+        {
+          name: 'F',
+          domain: 'l',
+          input: ['a'],
+          output: ['b'],
+          node: [{ opType: 'Identity', input: ['a'], output: ['b'] }],
+        },
+      ],
+    },
+  );
+  const path = saved(model);
+  writeFileSync(join(dirname(path), 'd'), raw([1]));
+  const bytes = readFileSync(path);
+  expect(makePlan(path, {}).prunable.map(({ name }) => name)).toEqual(['w', 'e']);
+  for (let at = 0; at < bytes.length; at++) {
+    for (const change of [1, 2, 4, 0x80, 0xff]) {
+      const damaged = Uint8Array.from(bytes);
+      damaged[at] = (damaged[at] ?? 0) ^ change;
+      writeFileSync(path, damaged);
+      try {
+        makePlan(path, {});
+      } catch (error) {
+        if (!(error instanceof SecateurError)) throw error;
+        expect(['INVALID_MODEL', 'EXTERNAL_DATA', 'UNSUPPORTED']).toContain(error.code);
+      }
+    }
+  }
 });
