@@ -1,0 +1,18 @@
+// The public surface of the package on one screen. Whatever is not here is internal and may change.
+export { SecateurError, type SecateurErrorCode, type SecateurErrorFields } from './errors.js';
+export type { Backend, DType, Scope } from './native/contract.js';
+export { type InspectOptions, inspect } from './prune/inspect.js';
+export type { FileOptions, Progress } from './prune/options.js';
+export type { Skipped } from './prune/prunable.js';
+export { type PruneOptions, prune } from './prune/prune.js';
+export type { InspectedTensor, InspectReport, PrunedTensor, PruneReport } from './prune/report.js';
+export {
+  applySelection,
+  globalThreshold,
+  packMasks,
+  type Selection,
+  type SelectOptions,
+  selectRatios,
+  type WeightArray,
+  type WeightTensor,
+} from './prune/select.js';
