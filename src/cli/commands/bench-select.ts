@@ -151,10 +151,11 @@ function selectTable(results: readonly SelectResult[], terminal: Terminal): stri
 }
 
 function peerTable(results: readonly SelectResult[], terminal: Terminal): string[] {
+  const versions = results.some(({ peerVersions }) => Object.keys(peerVersions).length > 0);
   return renderTable({
     columns: [
       { header: 'peer', shrink: true },
-      { header: 'version', leaves: 1 },
+      ...(versions ? [{ header: 'version', leaves: 1 }] : []),
       ...(results.length > 1 ? [{ header: 'on' }] : []),
       { header: 'time', align: 'right' },
       { header: 'x select', align: 'right' },
@@ -162,7 +163,7 @@ function peerTable(results: readonly SelectResult[], terminal: Terminal): string
     rows: results.flatMap((result) =>
       Object.entries(result.peers).map(([name, seconds]) => [
         name,
-        result.peerVersions[name] ?? '',
+        ...(versions ? [result.peerVersions[name] ?? ''] : []),
         ...(results.length > 1 ? [`${result.dtype} ${result.distribution}`] : []),
         formatSeconds(seconds),
         formatFactor(seconds / (result.seconds.selectOne ?? result.seconds.select)),
