@@ -55,7 +55,7 @@ describe('wrong usage', () => {
       ['bench', 'select', '--dtype', 'f32'],
       'Expected --dtype to be one of float32, float16, bfloat16, float64 or all, got "f32"',
     ],
-    [['new', 'lenet', '-o', 'l.onnx'], 'did you mean lenet5?'],
+    [['new', 'lenet', '-o', 'l.onnx'], 'did you mean "lenet5"?'],
     [['new', 'lenet5', '-o', 'l.onnx', '--tiny'], 'one of seed, classes'],
   ])('secateur %j', async (args, sentence) => {
     const { code, stdout, stderr } = await secateur(args);
