@@ -32,7 +32,7 @@ std::vector<double> ParseFactors(const Napi::Array& tensors);
 
 std::vector<FileSourceSpec> ParseSources(const Napi::Array& sources);
 std::vector<FileTensor> ParseFileTensors(const Napi::Array& tensors);
-PruneJob ParsePruneJob(const Napi::Object& job);
+PruneJob ParsePruneJob(const Napi::Object& object);
 
 Napi::Array ToArray(Napi::Env env, const std::vector<int64_t>& values);
 

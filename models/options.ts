@@ -1,6 +1,7 @@
 // What `newModel` can be asked for: the architectures, their options with ranges and defaults, and the check of both.
 // Shared by the programming interface and the command line, so that both say the same of a wrong option.
 import { invalidOption, SecateurError } from '../src/errors.js';
+import { didYouMean } from '../src/spelling.js';
 
 /** Architectures that can be made. */
 export const modelNames = ['lenet5', 'resnet56', 'yolov4'] as const;
@@ -68,31 +69,6 @@ function check(option: string, value: unknown, valid: boolean, expected: string)
 
 function unknownWord(what: string, word: string, known: readonly string[]): SecateurError {
   const expected = `one of ${known.join(', ')}`;
-  const near = closest(word, known);
-  const hint = near === undefined ? '' : `; did you mean ${near}?`;
-  const message = `Expected ${what} to be ${expected}, got ${JSON.stringify(word)}${hint}`;
+  const message = `Expected ${what} to be ${expected}, got ${JSON.stringify(word)}${didYouMean(word, known)}`;
   return new SecateurError('INVALID_OPTION', message, { option: what, expected, actual: word });
-}
-
-/** The candidate nearest to `word` if at most two fifths of the letters differ. */
-function closest(word: string, candidates: readonly string[]): string | undefined {
-  const ranked = candidates
-    .map((candidate) => ({ candidate, distance: editDistance(word.toLowerCase(), candidate) }))
-    .sort((a, b) => a.distance - b.distance);
-  const [best] = ranked;
-  return best && best.distance <= Math.max(1, 0.4 * best.candidate.length) ? best.candidate : undefined;
-}
-
-// Levenshtein's distance, one row of the table at a time.
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, column) => column);
-  for (let i = 0; i < a.length; i++) {
-    const next = [i + 1];
-    for (let j = 0; j < b.length; j++) {
-      const substituted = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1);
-      next.push(Math.min(substituted, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

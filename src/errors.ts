@@ -63,3 +63,8 @@ export function invalidOption(option: string, expected: string, actual: unknown)
     actual: shown,
   });
 }
+
+/** Whether a failure is ours, also when it comes from another copy of the package (ESM and CommonJS side by side). */
+export function isSecateurError(error: unknown): error is SecateurError {
+  return error instanceof Error && error.name === 'SecateurError' && 'code' in error;
+}

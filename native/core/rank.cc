@@ -1,142 +1,18 @@
 #include "core/rank.h"
 
 #include <algorithm>
-#include <array>
 #include <deque>
-#include <set>
 #include <string>
-#include <utility>
 
+#include "core/brackets.h"
 #include "core/parallel.h"
-#include "core/sample.h"
+#include "core/values.h"
 
 namespace secateur {
 namespace {
 
-constexpr int64_t kSortable = 4096;  // as few keys are sorted outright
-constexpr size_t kFewRanks =
-    4;  // of more, brackets hold most of a small problem: it is sorted too,
-constexpr int64_t kRadixSortable = 1 << 19;  // up to this size
-constexpr double kDeviations = 4.5;  // a sample's miss costs a second pass over all weights,
-constexpr double kManyDeviations =
-    3.5;  // and of many ranks for one of them only: their brackets may be narrower
+constexpr int64_t kStorable = 4096;     // as few are stored without a sample
 constexpr size_t kTargetsPerPass = 12;  // together they store less than a pass may
-constexpr size_t kCoarseTargets =
-    3;  // from this many ranks on, bounds are rounded (see RoundBrackets)
-
-uint64_t KeyAt(const std::byte* keys, int64_t index, int64_t element) {
-  return WithKeyType(element, [&](auto type) -> uint64_t {
-    return reinterpret_cast<const decltype(type)*>(keys)[index];
-  });
-}
-
-std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count,
-                                    const std::vector<int64_t>& ranks);
-std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count,
-                                   const std::vector<int64_t>& ranks);
-
-// ---- the first brackets
-// -------------------------------------------------------------------------------------------
-
-Tensor AsTensor(const Sample& sample, const MemorySource& source, DType dtype) {
-  return {"", dtype, 1, sample.count, {{&source, 0, sample.count * ElementBytes(dtype)}}};
-}
-
-// How many sample values fall in each class of `cuts`.
-std::vector<int64_t> CountSample(const PassContext& sample, const Cuts& cuts, int64_t count) {
-  Cuts counting = cuts;
-  counting.stored.assign(counting.stored.size(), false);
-  const ClassPass pass(sample, std::move(counting));
-  std::vector<int64_t> counts;
-  int64_t above = count;
-  for (size_t j = 0; j < pass.cuts().values.size(); ++j) {
-    counts.push_back(above - pass.AtLeast(j));
-    above = pass.AtLeast(j);
-  }
-  counts.push_back(above);
-  return counts;
-}
-
-// Says which bracket ends are common values: storing those could mean storing most weights.
-void MarkCommon(const PassContext& sample, int64_t count, std::vector<Bracket>& brackets) {
-  constexpr size_t kValuesPerPass = kMaxBounds / 2;
-  std::vector<uint64_t> values;
-  for (const Bracket& bracket : brackets) {
-    values.push_back(bracket.first);
-    values.push_back(bracket.last);
-  }
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
-  std::set<uint64_t> common;
-  for (size_t begin = 0; begin < values.size(); begin += kValuesPerPass) {
-    std::set<uint64_t> edges;
-    const size_t end = std::min(values.size(), begin + kValuesPerPass);
-    for (size_t i = begin; i < end; ++i) edges.insert({values[i], values[i] + 1});
-    const Cuts cuts{{edges.begin(), edges.end()}, std::vector<bool>(edges.size() + 1, false)};
-    const std::vector<int64_t> counts = CountSample(sample, cuts, count);
-    for (size_t j = 0; j < cuts.values.size(); ++j) {
-      const bool asked = std::binary_search(values.begin(), values.end(), cuts.values[j]);
-      if (asked && counts[j + 1] > count / 256) common.insert(cuts.values[j]);
-    }
-  }
-  for (Bracket& bracket : brackets) {
-    bracket.first_is_common = common.count(bracket.first) > 0;
-    bracket.last_is_common = common.count(bracket.last) > 0;
-  }
-}
-
-// With many bounds, kernels are twice as fast when the upper half of a 32-bit key tells its class.
-// Brackets are widened to such bounds unless that would store too much.
-void RoundBrackets(const PassContext& sample, int64_t count, std::vector<Bracket>& brackets) {
-  if (brackets.size() < kCoarseTargets || sample.domain.dtype() != DType::kFloat32) return;
-  std::vector<Bracket> rounded = brackets;
-  for (Bracket& bracket : rounded) {
-    if (bracket.first_is_common || bracket.last_is_common) return;
-    bracket.first &= ~uint64_t{0xffff};
-    bracket.last = std::min(bracket.last | 0xffff, sample.domain.infinity() - 1);
-  }
-  const Cuts cuts = CutsFor(rounded, sample.domain.infinity());
-  if (cuts.values.size() > kMaxBounds) return;
-  const std::vector<int64_t> counts = CountSample(sample, cuts, count);
-  int64_t stored = 0;
-  for (size_t j = 0; j < counts.size(); ++j) stored += cuts.stored[j] ? counts[j] : 0;
-  if (stored < count / 5) brackets = std::move(rounded);
-}
-
-std::vector<Bracket> BracketsFromSample(const PassContext& context, int64_t count,
-                                        const std::vector<int64_t>& ranks) {
-  const Sample sample = TakeSample(context.tensors, context.domain, count, context.threads);
-  const MemorySource source(sample.buffer.data());
-  const std::vector<Tensor> tensors = {AsTensor(sample, source, context.domain.dtype())};
-  const std::vector<Chunk> chunks = MakeChunks(tensors);
-  const KeyDomain domain(tensors);
-  const PassContext inner{tensors, chunks, domain, context.backend, 1, nullptr};
-  const double deviations = ranks.size() < kCoarseTargets ? kDeviations : kManyDeviations;
-  std::vector<SampleRanks> sought;
-  std::vector<int64_t> wanted;
-  for (int64_t rank : ranks) {
-    const SampleRanks& at =
-        sought.emplace_back(BracketRanks(rank, count, sample.count, deviations));
-    wanted.push_back(std::max<int64_t>(at.low, 0));
-    wanted.push_back(std::min(at.high, sample.count - 1));
-  }
-  const std::vector<uint64_t> values = ValuesOfRanks(inner, sample.count, wanted);
-  std::vector<Bracket> brackets;
-  for (size_t i = 0; i < ranks.size(); ++i) {
-    Bracket& bracket =
-        brackets.emplace_back(Bracket{values[2 * i], values[2 * i + 1], false, false});
-    if (sought[i].low < 0) bracket.first = 0;
-    if (sought[i].high >= sample.count) bracket.last = context.domain.infinity() - 1;
-    bracket.first = std::min(bracket.first, context.domain.infinity() - 1);
-    bracket.last = std::min(bracket.last, context.domain.infinity() - 1);
-  }
-  MarkCommon(inner, sample.count, brackets);
-  RoundBrackets(inner, sample.count, brackets);
-  return brackets;
-}
-
-// ---- passes
-// -------------------------------------------------------------------------------------------------------
 
 [[noreturn]] void ThrowNonfinite(const PassContext& context, const ClassPass& pass) {
   const size_t infinity = pass.cuts().values.size() - 1;
@@ -177,7 +53,7 @@ class Search {
                                   Bracket{0, context.domain.infinity() - 1, false, false});
     std::vector<int64_t> ranks;
     for (int64_t goes : removed) ranks.push_back(std::min(goes, count - 1));
-    if (count > kSortable) brackets = BracketsFromSample(context, count, ranks);
+    if (count > kStorable) brackets = BracketsFromSample(context, count, ranks);
     for (size_t i = 0; i < removed.size(); ++i)
       pending_.push_back({i, ranks[i], brackets[i], false});
   }
@@ -264,7 +140,7 @@ class Search {
       inside.push_back({target.index, stored_below + target.rank - begin});
     } else {
       const bool too_many =
-          class_count > kSortable && (pass->overflowed() || class_count > count_ / 64);
+          class_count > kStorable && (pass->overflowed() || class_count > count_ / 64);
       pending_.push_back({target.index, target.rank, {first, cuts[j] - 1, false, false}, too_many});
     }
   }
@@ -302,55 +178,6 @@ class Search {
   std::deque<Target> pending_;
   std::vector<RankedWeight> found_;
 };
-
-// ---- small problems
-// -----------------------------------------------------------------------------------------------
-
-// Least significant digit first; digits that are the same everywhere cost nothing but the look.
-void RadixSort(std::vector<uint64_t>& values) {
-  constexpr int kBits = 11;
-  constexpr size_t kDigits = size_t{1} << kBits;
-  std::vector<uint64_t> other(values.size());
-  uint64_t differing = 0;
-  for (uint64_t value : values) differing |= value ^ values[0];
-  for (int shift = 0; shift < 64; shift += kBits) {
-    if (((differing >> shift) & (kDigits - 1)) == 0) continue;
-    std::array<size_t, kDigits> next{};
-    for (uint64_t value : values) ++next[(value >> shift) & (kDigits - 1)];
-    size_t sum = 0;
-    for (size_t& place : next) place = std::exchange(sum, sum + place);
-    for (uint64_t value : values) other[next[(value >> shift) & (kDigits - 1)]++] = value;
-    values.swap(other);
-  }
-}
-
-// Of finite keys in memory.
-std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count,
-                                   const std::vector<int64_t>& ranks) {
-  std::vector<uint64_t> values;
-  values.reserve(count);
-  for (const Chunk& chunk : context.chunks) {
-    const Tensor& tensor = context.tensors[chunk.tensor];
-    const int64_t element = ElementBytes(tensor.dtype);
-    const std::byte* keys = chunk.source->Read(chunk.offset, chunk.count * element, nullptr);
-    for (int64_t i = 0; i < chunk.count; ++i) {
-      values.push_back(context.domain.FromKey(tensor, KeyAt(keys, i, element)));
-    }
-  }
-  RadixSort(values);
-  std::vector<uint64_t> found;
-  for (int64_t rank : ranks) found.push_back(values[rank]);
-  return found;
-}
-
-std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count,
-                                    const std::vector<int64_t>& ranks) {
-  const int64_t sortable = ranks.size() > kFewRanks ? kRadixSortable : kSortable;
-  if (count <= sortable) return SortedValues(context, count, ranks);
-  std::vector<uint64_t> found;
-  for (const RankedWeight& at : FindRanks(context, count, ranks, true)) found.push_back(at.value);
-  return found;
-}
 
 }  // namespace
 

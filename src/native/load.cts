@@ -3,16 +3,17 @@
 import fs = require('node:fs');
 import path = require('node:path');
 import nodeGypBuild = require('node-gyp-build');
+
 import type { NativeAddon } from './contract.js';
 
 let loaded: NativeAddon | undefined;
 
 /** The folder of this package's own package.json, from wherever this file was compiled to. */
 function packageRoot(): string {
-  for (let folder = __dirname; ; folder = path.dirname(folder)) {
+  for (let folder = import.meta.dirname; ; folder = path.dirname(folder)) {
     const manifest = path.join(folder, 'package.json');
     if (fs.existsSync(manifest) && JSON.parse(fs.readFileSync(manifest, 'utf8')).name === 'secateur') return folder;
-    if (path.dirname(folder) === folder) throw new Error(`no package.json of secateur above ${__dirname}`);
+    if (path.dirname(folder) === folder) throw new Error(`no package.json of secateur above ${import.meta.dirname}`);
   }
 }
 

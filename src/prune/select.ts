@@ -48,10 +48,16 @@ type Tensors = readonly (WeightArray | WeightTensor)[];
 
 const KEYS = ['ratio', 'ratios', 'scope', 'minKeep', 'threads', 'allowNonfinite', 'signal'];
 
+function dtypesOf(data: WeightArray): readonly DType[] {
+  if (data instanceof Float32Array) return ['float32'];
+  if (data instanceof Float64Array) return ['float64'];
+  return ['float16', 'bfloat16'];
+}
+
 function dtypeOf(data: WeightArray, given: DType | undefined, index: number): DType {
-  const fits: readonly DType[] =
-    data instanceof Float32Array ? ['float32'] : data instanceof Float64Array ? ['float64'] : ['float16', 'bfloat16'];
-  if (given === undefined && fits[0] !== undefined && fits.length === 1) return fits[0];
+  const fits = dtypesOf(data);
+  const [only, another] = fits;
+  if (given === undefined && only !== undefined && another === undefined) return only;
   if (given !== undefined && fits.includes(given)) return given;
   throw invalidOption(`tensors[${index}].dtype`, `one of ${fits.join(', ')} for ${data.constructor.name}`, given);
 }
@@ -127,7 +133,7 @@ export async function applySelection(
   { threads = 0 }: { threads?: number } = {},
 ): Promise<number[]> {
   const native = toNative(tensors);
-  return callNative((addon) => addon.applySelection(selection.handle, native, threads));
+  return await callNative((addon) => addon.applySelection(selection.handle, native, threads));
 }
 
 /**
@@ -142,5 +148,5 @@ export async function packMasks(
   { threads = 0 }: { threads?: number } = {},
 ): Promise<Uint8Array[]> {
   const native = toNative(tensors);
-  return callNative((addon) => addon.packMasks(selection.handle, native, threads));
+  return await callNative((addon) => addon.packMasks(selection.handle, native, threads));
 }

@@ -122,10 +122,10 @@ describe('options', () => {
   };
 
   it.each([
-    ['lenet', {}, 'did you mean lenet5?'],
-    ['YOLOv4', {}, 'did you mean yolov4?'],
+    ['lenet', {}, 'did you mean "lenet5"?'],
+    ['YOLOv4', {}, 'did you mean "yolov4"?'],
     ['mobilenet', {}, 'one of lenet5, resnet56, yolov4, got "mobilenet"'],
-    ['yolov4', { clases: 3 }, 'did you mean classes?'],
+    ['yolov4', { clases: 3 }, 'did you mean "classes"?'],
     ['lenet5', { tiny: true }, 'Expected option of lenet5 to be one of seed, classes, got "tiny"'],
     ['yolov4', { size: 100 }, 'Expected size to be a multiple of 32 from 32 to 8192, got 100'],
     ['yolov4', { size: 0 }, 'Expected size'],
