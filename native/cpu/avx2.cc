@@ -164,11 +164,12 @@ struct CoarseVec : Lanes16 {
 constexpr bool kHasCoarse = true;
 
 #include "cpu/kernels-inl.h"
+#include "cpu/optimizer-inl.h"
 
 }  // namespace
 
 extern const Backend kAvx2Backend = {"avx2", Table<uint16_t>(), Table<uint32_t>(),
-                                     Table<uint64_t>()};
+                                     Table<uint64_t>(), OptimizerTable()};
 
 }  // namespace secateur
 

@@ -52,10 +52,11 @@ using CoarseVec = void;
 constexpr bool kHasCoarse = false;
 
 #include "cpu/kernels-inl.h"
+#include "cpu/optimizer-inl.h"
 
 }  // namespace
 
 extern const Backend kPortableBackend = {"portable", Table<uint16_t>(), Table<uint32_t>(),
-                                         Table<uint64_t>()};
+                                         Table<uint64_t>(), OptimizerTable()};
 
 }  // namespace secateur

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "secateur/optimizer_kernels.h"
+
 namespace secateur {
 
 // Bounds that one classification may have; 31 so that a class number fits in a five-step search.
@@ -49,6 +51,7 @@ struct Backend {
   Kernels<uint16_t> kernels16;
   Kernels<uint32_t> kernels32;
   Kernels<uint64_t> kernels64;
+  OptimizerKernels optimizer;
 
   template <class Key>
   const Kernels<Key>& For() const {

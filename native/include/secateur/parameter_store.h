@@ -1,0 +1,100 @@
+// The memory that training works on: parameters, gradients, momenta and the ADMM state of all
+// tensors. Owned here, since workers and the main thread of Node look at the same bytes and neither
+// may free them while the other does: everyone holds a shared pointer. Knows sizes and switches, no
+// mathematics.
+#ifndef SECATEUR_PARAMETER_STORE_H_
+#define SECATEUR_PARAMETER_STORE_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "secateur/select.h"
+
+namespace secateur {
+
+class KeyBuffer;
+
+struct StoreTensor {
+  std::string name;  // for messages
+  int64_t count = 0;
+  bool prune = false;  // takes part in ADMM and in masks
+  bool decay = false;  // takes part in weight decay
+};
+
+// Arrays of one float an element. All begin as zeros.
+enum class Slot : uint8_t {
+  kParameters,
+  kGradients,
+  kFirstMoment,   // of Adam, or the momentum of SGD
+  kSecondMoment,  // of Adam
+  kAdmm,          // V = W + U, of prunable tensors only
+  kAverage,       // moving average of the parameters
+};
+inline constexpr int kSlots = 6;
+
+// What turns V into Z and U: Z = V where `thresholds` keep it, U = dual * V where they don't. When
+// rho changes, only `dual` does: U stays the gradient that it stands for, whether rho rises or
+// falls, and no pass over V is needed.
+struct AdmmState {
+  double rho = 0;  // of the steps so far; 0: none yet
+  double dual = 1;
+  std::vector<TensorThreshold> thresholds;  // one a tensor of the store; empty: not begun
+};
+
+class ParameterStore {
+ public:
+  // A new store, known by its id while anyone holds it. Throws Error INVALID_OPTION on negative or
+  // absurd counts.
+  static std::shared_ptr<ParameterStore> Create(std::vector<StoreTensor> tensors);
+
+  // The store of that id, made in any thread. Throws Error INVALID_OPTION when it is gone.
+  static std::shared_ptr<ParameterStore> Open(int64_t id);
+
+  ~ParameterStore();
+  ParameterStore(const ParameterStore&) = delete;
+  ParameterStore& operator=(const ParameterStore&) = delete;
+
+  int64_t id() const { return id_; }
+  const std::vector<StoreTensor>& tensors() const { return tensors_; }
+  int64_t elements() const { return elements_; }  // over all tensors
+
+  // Makes a slot's memory if it is not there; not safe beside itself: hold `mutex`.
+  void Allocate(Slot slot);
+  void AllocateMask();
+  void DropMask();
+  bool Has(Slot slot) const { return slots_[static_cast<size_t>(slot)] != nullptr; }
+  bool HasMask() const { return mask_ != nullptr; }
+
+  // Tensors lie one after another, each on a cache line of its own: the whole slot is `Bytes()`
+  // long, tensor t begins `Offset(t)` elements into it.
+  int64_t Offset(size_t tensor) const { return offsets_[tensor]; }
+  int64_t PaddedElements() const { return padded_; }
+  float* Data(Slot slot, size_t tensor = 0) const;
+
+  // One byte a weight of every tensor, 1 = keep; null when there is no mask or the tensor is never
+  // pruned.
+  uint8_t* Mask(size_t tensor) const;
+
+  // Held by every call that reads or writes the memory.
+  std::mutex mutex;
+  AdmmState admm;
+
+ private:
+  explicit ParameterStore(std::vector<StoreTensor> tensors);
+
+  int64_t id_ = 0;
+  std::vector<StoreTensor> tensors_;
+  std::vector<int64_t> offsets_;
+  int64_t elements_ = 0;
+  int64_t padded_ = 0;
+  std::array<std::unique_ptr<KeyBuffer>, kSlots> slots_;
+  std::unique_ptr<KeyBuffer> mask_;
+};
+
+}  // namespace secateur
+
+#endif  // SECATEUR_PARAMETER_STORE_H_
