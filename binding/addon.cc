@@ -6,6 +6,7 @@
 #include "control.h"
 #include "convert.h"
 #include "napi_setup.h"
+#include "optimizer.h"
 #include "secateur/measure.h"
 #include "secateur/random.h"
 #include "selection_handle.h"
@@ -219,6 +220,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("countZeros", CountZerosAsync);
   add("fillNormal", FillNormalSync);
   add("benchSelect", BenchSelect);
+  AddOptimizer(env, exports);
   return exports;
 }
 

@@ -264,6 +264,18 @@ int64_t RevivedWeights(ParameterStore& store) {
   return std::accumulate(revived.begin(), revived.end(), int64_t{0});
 }
 
+void RestoreAdmm(ParameterStore& store, AdmmState state) {
+  const std::scoped_lock lock(store.mutex);
+  const bool finite = std::isfinite(state.rho) && std::isfinite(state.dual);
+  if (state.thresholds.size() != store.tensors().size() || !finite) {
+    throw Error("INVALID_OPTION", "Expected the ADMM state of a store of " +
+                                      std::to_string(store.tensors().size()) + " tensors, got " +
+                                      std::to_string(state.thresholds.size()) + " thresholds");
+  }
+  store.Allocate(Slot::kAdmm);
+  store.admm = std::move(state);
+}
+
 void ResetAdmm(ParameterStore& store) {
   const std::scoped_lock lock(store.mutex);
   store.admm = {};

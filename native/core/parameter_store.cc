@@ -83,10 +83,11 @@ void ParameterStore::Allocate(Slot slot) {
 }
 
 void ParameterStore::AllocateMask() {
-  if (mask_ == nullptr) mask_ = Filled(padded_, 1);
+  if (masked_) return;
+  if (mask_ == nullptr) mask_ = std::make_unique<KeyBuffer>(padded_);
+  std::memset(mask_->data(), 1, static_cast<size_t>(padded_));
+  masked_ = true;
 }
-
-void ParameterStore::DropMask() { mask_.reset(); }
 
 float* ParameterStore::Data(Slot slot, size_t tensor) const {
   const std::unique_ptr<KeyBuffer>& memory = slots_[static_cast<size_t>(slot)];
@@ -94,9 +95,13 @@ float* ParameterStore::Data(Slot slot, size_t tensor) const {
   return reinterpret_cast<float*>(memory->data()) + (tensors_.empty() ? 0 : offsets_[tensor]);
 }
 
+uint8_t* ParameterStore::MaskBytes() const {
+  return masked_ ? reinterpret_cast<uint8_t*>(mask_->data()) : nullptr;
+}
+
 uint8_t* ParameterStore::Mask(size_t tensor) const {
-  if (mask_ == nullptr || !tensors_[tensor].prune) return nullptr;
-  return reinterpret_cast<uint8_t*>(mask_->data()) + offsets_[tensor];
+  if (!masked_ || !tensors_[tensor].prune) return nullptr;
+  return MaskBytes() + offsets_[tensor];
 }
 
 }  // namespace secateur

@@ -57,6 +57,10 @@ void ClearMask(ParameterStore& store);
 // Weights that are not zero though the mask removes them: 0, or there is a mistake somewhere.
 int64_t RevivedWeights(ParameterStore& store);
 
+// Puts a saved state back; V itself is written through its slot. Throws Error INVALID_OPTION when
+// it is not of as many tensors.
+void RestoreAdmm(ParameterStore& store, AdmmState state);
+
 // Forgets V, Z and U, as before the first projection.
 void ResetAdmm(ParameterStore& store);
 

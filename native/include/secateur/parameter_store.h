@@ -64,10 +64,10 @@ class ParameterStore {
 
   // Makes a slot's memory if it is not there; not safe beside itself: hold `mutex`.
   void Allocate(Slot slot);
-  void AllocateMask();
-  void DropMask();
+  void AllocateMask();                  // of ones
+  void DropMask() { masked_ = false; }  // its memory stays: there may be views of it
   bool Has(Slot slot) const { return slots_[static_cast<size_t>(slot)] != nullptr; }
-  bool HasMask() const { return mask_ != nullptr; }
+  bool HasMask() const { return masked_; }
 
   // Tensors lie one after another, each on a cache line of its own: the whole slot is `Bytes()`
   // long, tensor t begins `Offset(t)` elements into it.
@@ -78,6 +78,7 @@ class ParameterStore {
   // One byte a weight of every tensor, 1 = keep; null when there is no mask or the tensor is never
   // pruned.
   uint8_t* Mask(size_t tensor) const;
+  uint8_t* MaskBytes() const;  // PaddedElements() bytes, of tensors that are never pruned too
 
   // Held by every call that reads or writes the memory.
   std::mutex mutex;
@@ -93,6 +94,7 @@ class ParameterStore {
   int64_t padded_ = 0;
   std::array<std::unique_ptr<KeyBuffer>, kSlots> slots_;
   std::unique_ptr<KeyBuffer> mask_;
+  bool masked_ = false;
 };
 
 }  // namespace secateur
