@@ -125,6 +125,16 @@ Napi::Value StoreId(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(UnwrapStore(info[0])->id()));
 }
 
+// const std::vector<StoreTensor>& ParameterStore::tensors()
+// storePrunable(store: StoreHandle): boolean[]
+Napi::Value StorePrunable(const Napi::CallbackInfo& info) {
+  const auto store = UnwrapStore(info[0]);
+  Napi::Array prunable = Napi::Array::New(info.Env());
+  for (const StoreTensor& tensor : store->tensors())
+    prunable.Set(prunable.Length(), Napi::Boolean::New(info.Env(), tensor.prune));
+  return prunable;
+}
+
 // float* ParameterStore::Data(Slot, size_t tensor)
 // storeViews(store: StoreHandle, slot: StoreSlot): Float32Array[]
 Napi::Value StoreViews(const Napi::CallbackInfo& info) {
@@ -291,6 +301,7 @@ void AddOptimizer(Napi::Env env, Napi::Object exports) {
   add("createStore", CreateStore);
   add("openStore", OpenStore);
   add("storeId", StoreId);
+  add("storePrunable", StorePrunable);
   add("storeViews", StoreViews);
   add("storeMaskViews", StoreMaskViews);
   add("storeHas", StoreHas);

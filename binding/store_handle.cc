@@ -3,6 +3,8 @@
 #include <array>
 #include <utility>
 
+#include "convert.h"
+
 namespace secateur::binding {
 namespace {
 
@@ -54,8 +56,8 @@ Napi::Value WrapStore(Napi::Env env, Shared store) {
 Shared UnwrapStore(const Napi::Value& value) {
   Shared store = HeldBy(value).store;
   if (store == nullptr) {
-    throw Napi::TypeError::New(value.Env(),
-                               "Expected a parameter store in use, got one disposed of");
+    throw ToJsError(value.Env(), Error("INVALID_OPTION",
+                                       "Expected a parameter store in use, got one disposed of"));
   }
   return store;
 }

@@ -14,7 +14,7 @@ namespace secateur::binding {
 
 Napi::Value WrapStore(Napi::Env env, std::shared_ptr<ParameterStore> store);
 
-// Throws a TypeError when `value` is no handle of a store, or one disposed of.
+// Throws a TypeError when `value` is no handle of a store, INVALID_OPTION after DisposeStore.
 std::shared_ptr<ParameterStore> UnwrapStore(const Napi::Value& value);
 
 // Float32Arrays over one slot, or Uint8Arrays over the mask, one a tensor; both are made if they

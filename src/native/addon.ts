@@ -70,6 +70,16 @@ export async function callNative<T>(
   }
 }
 
+/** Runs one synchronous call of the addon, with failures as SecateurErrors. */
+export function callNativeSync<T>(call: (native: NativeAddon) => T): T {
+  const native = addon();
+  try {
+    return call(native);
+  } catch (error) {
+    throw toSecateurError(error);
+  }
+}
+
 function aborted(signal: AbortSignal): SecateurError {
   return new SecateurError('ABORTED', 'Aborted; nothing was written', { cause: signal.reason });
 }

@@ -1,12 +1,13 @@
 // The typed contract of the native addon: every function that `binding/` exports, and the plain objects that
 // cross the border. Internal: the public surface is src/index.ts. Values are validated before they come here.
 // Counts, offsets and lengths are non-negative safe integers (the addon reads them as int64).
+import type { Scope, SelectionHandle } from './common-contract.js';
+import type { NativeTraining } from './training-contract.js';
+
+export type { Scope, SelectionHandle };
 
 /** Element types that can be pruned. ONNX: FLOAT, FLOAT16, BFLOAT16, DOUBLE. */
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64';
-
-/** `global`: one threshold over all tensors together. `layer`: one a tensor. */
-export type Scope = 'global' | 'layer';
 
 /** Instruction sets of the CPU kernels; `portable` runs everywhere. */
 export type Backend = 'avx512' | 'avx2' | 'neon' | 'portable';
@@ -49,9 +50,6 @@ export interface NativeSelection {
   tensors: NativeTensorSelection[];
   handle: SelectionHandle;
 }
-
-/** Opaque, type-tagged. */
-export type SelectionHandle = { readonly __secateur: 'selection' };
 
 /** A byte range of `sources[source]`. */
 export interface NativeRange {
@@ -131,7 +129,7 @@ export interface SelectBenchResult {
 }
 
 /** Failures are thrown (or rejected) as plain errors with `code`, `message` and the fields of SecateurError. */
-export interface NativeAddon {
+export interface NativeAddon extends NativeTraining {
   /** Chosen at load time: the best that the CPU has, or SECATEUR_FORCE_BACKEND. */
   backend(): Backend;
   /** All backends compiled in that this CPU can run, best first. */
