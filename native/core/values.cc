@@ -11,7 +11,7 @@ namespace {
 constexpr int64_t kSortable = 4096;  // as few keys are sorted outright
 constexpr size_t kFewRanks =
     4;  // of more, brackets hold most of a small problem: it is sorted too,
-constexpr int64_t kRadixSortable = 1 << 19;  // up to this size
+constexpr int64_t kRadixSortable = 160000;  // up to this size
 
 uint64_t KeyAt(const std::byte* keys, int64_t index, int64_t element) {
   return WithKeyType(element, [&](auto type) -> uint64_t {
