@@ -5,14 +5,24 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const squeeze = (text) => text.replace(/\s+/g, ' ').replace(/,\s*\)/g, ')').replace(/\(\s/g, '(').trim();
+const squeeze = (text) =>
+  text
+    .replace(/\s+/g, ' ')
+    .replace(/,\s*\)/g, ')')
+    .replace(/\(\s/g, '(')
+    .trim();
 
 /** The methods of `interface NativeAddon`, name to signature. */
 function contractSignatures() {
   const source = readFileSync(path.join(root, 'src/native/contract.ts'), 'utf8');
   const body = /export interface NativeAddon \{([\s\S]*?)\n\}/.exec(source)?.[1] ?? '';
   const methods = body.replace(/\/\*\*[\s\S]*?\*\//g, '').split(/;\s*\n|;$/);
-  return new Map(methods.map(squeeze).filter(Boolean).map((method) => [method.slice(0, method.indexOf('(')), method]));
+  return new Map(
+    methods
+      .map(squeeze)
+      .filter(Boolean)
+      .map((method) => [method.slice(0, method.indexOf('(')), method]),
+  );
 }
 
 const sources = readdirSync(path.join(root, 'binding')).filter((name) => /\.(cc|h)$/.test(name));

@@ -31,7 +31,7 @@ function prunedBySorting(): Float32Array {
 const prunedHash = createHash('sha256').update(prunedBySorting()).digest('hex');
 
 /** Runs a script in a Node process of its own, with `native` and `select` at hand. */
-async function inProcess(script: string, flags: string[] = [], env: NodeJS.ProcessEnv = process.env) {
+function inProcess(script: string, flags: string[] = [], env: NodeJS.ProcessEnv = process.env) {
   const prelude = `const native = require(${JSON.stringify(addonFile)});
     const select = ${JSON.stringify(select)};`;
   return run(process.execPath, [...flags, '-e', prelude + script], { env });
