@@ -160,50 +160,31 @@ TEST(SelectsManyRatiosWithoutOutputs) {
   EXPECT_EQ(test.folder.Names().size(), size_t{1});
 }
 
+// Runs a case that must fail after `spoil` has changed it.
+void ExpectFailure(const std::string& expected, const std::function<void(Case&)>& spoil) {
+  Case test(300000);
+  spoil(test);
+  EXPECT_EQ(CodeOf([&] { PruneFiles(test.job); }), expected);
+  EXPECT_EQ(test.folder.Names().size(), size_t{1});
+  EXPECT(Get(test.folder.At("in")) == test.text);
+}
+
 TEST(FailuresLeaveNothing) {
-  const auto expect_untouched = [](const Case& test, const std::string& code,
-                                   const std::string& expected) {
-    EXPECT_EQ(code, expected);
-    EXPECT_EQ(test.folder.Names().size(), size_t{1});
-    EXPECT(Get(test.folder.At("in")) == test.text);
-  };
-  {
-    Case test(1000);
-    test.job.sources[0].size += 1;
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "FILE_CHANGED");
-  }
-  {
-    Case test(1000);
-    test.job.sources[0].path += "-missing";
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "IO");
-  }
-  {
-    Case test(1000);
-    test.job.outputs[0].path = test.folder.At("no/such/folder");
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "IO");
-  }
-  {
-    Case test(1000);  // a run outside the file
-    test.job.tensors[1].runs[0].offset += 100;
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "INTERNAL");
-  }
-  {
-    Case test(1000);  // tensors that overlap
-    test.job.tensors[1].runs[0].offset = 1001;
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "INVALID_MODEL");
-  }
-  {
-    Case test(1000);  // an output that would lose weights
-    test.job.outputs[0].pieces = {{{0, 0, 5}, ""}};
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "INTERNAL");
-  }
-  {
-    Case test(300000);
-    Monitor monitor;
+  ExpectFailure("FILE_CHANGED", [](Case& test) { test.job.sources[0].size += 1; });
+  ExpectFailure("IO", [](Case& test) { test.job.sources[0].path += "-missing"; });
+  ExpectFailure("IO", [](Case& test) { test.job.outputs[0].path = test.folder.At("no/folder"); });
+  ExpectFailure("ABORTED", [](Case& test) {
+    static Monitor monitor;
     monitor.Cancel();
     test.job.select.monitor = &monitor;
-    expect_untouched(test, CodeOf([&] { PruneFiles(test.job); }), "ABORTED");
-  }
+  });
+}
+
+TEST(PlansThatAreWrongAreRefused) {
+  // A run outside the file, tensors that overlap, and an output that would lose weights.
+  ExpectFailure("INTERNAL", [](Case& test) { test.job.tensors[1].runs[0].offset += 100; });
+  ExpectFailure("INVALID_MODEL", [](Case& test) { test.job.tensors[1].runs[0].offset = 1001; });
+  ExpectFailure("INTERNAL", [](Case& test) { test.job.outputs[0].pieces = {{{0, 0, 5}, ""}}; });
 }
 
 // Acts in the middle of the call: when writing begins.
