@@ -10,8 +10,8 @@
 namespace secateur {
 namespace {
 
-constexpr int64_t kBlock =
-    16;  // weights: two cache lines and one page at most, whose look-up is what costs
+// Weights: one or two cache lines of one page, whose look-up is what costs.
+constexpr int64_t kBlock = 16;
 
 uint64_t Mix(uint64_t x) {  // the finaliser of splitmix64
   x += 0x9e3779b97f4a7c15;
