@@ -1,5 +1,5 @@
 // The data set that needs no download: digits drawn when they are read. An image follows from the split and its index
-// alone, so the set is the same everywhere and nothing is kept in memory.
+// alone, so the set is the same in every process and nothing is kept in memory.
 
 import { checkKeys, checkNumber } from '../../options.js';
 import { checkClassIndices, type DataOptions, type Dataset, type Labels, type Split } from '../dataset.js';
