@@ -43,7 +43,15 @@ export async function openCifar(paths: readonly string[], name: string, options:
   }
   const path = paths[0] ?? name;
   const normalization = options.normalization ?? colourNormalization;
-  return imageDataset({ name, path, pixels, labels, inputShape: [3, 32, 32], classes: CLASSES, normalization });
+  return imageDataset({
+    name,
+    path,
+    pixels,
+    labels,
+    inputShape: [3, 32, 32],
+    classes: options.classes ?? CLASSES,
+    normalization,
+  });
 }
 
 async function readRecords(path: string): Promise<Uint8Array> {

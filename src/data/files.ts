@@ -20,13 +20,18 @@ export async function readData(path: string): Promise<Uint8Array> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw ioError('read', path, error);
   });
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
+  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return asBytes(bytes);
   try {
-    return await inflate(bytes, { maxOutputLength: MAX_INFLATED_BYTES });
+    return asBytes(await inflate(bytes, { maxOutputLength: MAX_INFLATED_BYTES }));
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw invalidData(path, 'a whole gzip file', `it is damaged or cut short (${why})`, error);
   }
+}
+
+/** A Buffer as a plain array: `slice` of a Buffer makes a view where that of an array makes a copy. */
+function asBytes(buffer: Buffer): Uint8Array {
+  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
 }
 
 /** The names in a folder, sorted; `undefined` where the path is a file. */

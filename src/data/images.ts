@@ -69,14 +69,20 @@ export function describeNormalization({ mean, deviation }: Normalization): strin
   return `(value / 255 - ${shown(mean)}) / ${shown(deviation)}`;
 }
 
-/** For each channel, the normalised value of each byte. */
-function normalizationTables({ mean, deviation }: Normalization, channels: number): Float32Array[] {
+/** Refuses a normalisation that has not a sound mean and deviation for each channel. */
+export function checkNormalization({ mean, deviation }: Normalization, channels: number): void {
   const fits = mean.length === channels && deviation.length === channels;
   const sound = mean.every(Number.isFinite) && deviation.every((value) => Number.isFinite(value) && value > 0);
   if (!fits || !sound) {
     const given = `${mean.length} and ${deviation.length} numbers: [${mean.join(', ')}] and [${deviation.join(', ')}]`;
     throw invalidOption('normalization', `a mean and a positive deviation for each of ${channels} channels`, given);
   }
+}
+
+/** For each channel, the normalised value of each byte. */
+function normalizationTables(normalization: Normalization, channels: number): Float32Array[] {
+  checkNormalization(normalization, channels);
+  const { mean, deviation } = normalization;
   return mean.map((middle, channel) =>
     Float32Array.from({ length: 256 }, (_, value) => (value / 255 - middle) / (deviation[channel] ?? 1)),
   );

@@ -45,7 +45,9 @@ export function parseNpy(bytes: Uint8Array, path: string): NpyArray {
     throw invalidData(path, WANTED, `${what}: ${expected} bytes of data expected, ${bytes.length - start} found`);
   }
   // A copy: the position in the file need not be a multiple of the width.
-  return { shape, data: make[type](bytes.slice(start).buffer as ArrayBuffer) };
+  const elements = new ArrayBuffer(expected);
+  new Uint8Array(elements).set(bytes.subarray(start));
+  return { shape, data: make[type](elements) };
 }
 
 function splitNpy(bytes: Uint8Array, path: string): { header: string; start: number } {

@@ -3,7 +3,7 @@
 
 import { checkKeys, checkNumber } from '../../options.js';
 import { checkClassIndices, type DataOptions, type Dataset, type Labels, type Split } from '../dataset.js';
-import { describeNormalization, greyNormalization, setLabel } from '../images.js';
+import { checkNormalization, describeNormalization, greyNormalization, setLabel } from '../images.js';
 import { Random } from '../random.js';
 import { Drawer, SIDE } from './draw.js';
 import { glyphs } from './glyphs.js';
@@ -29,6 +29,7 @@ export function digitsDataset(split: Split, options: DigitsOptions = {}): Datase
   checkNumber('seed', seed, { least: 0, most: Number.MAX_SAFE_INTEGER, whole: true });
   const classes = options.classes ?? glyphs.length;
   checkClassIndices([glyphs.length - 1], classes, 'the drawn digits');
+  checkNormalization(normalization, 1);
   const draw = digitDrawer(split, seed);
   const [mean = 0, deviation = 1] = [normalization.mean[0], normalization.deviation[0]];
   return {

@@ -56,7 +56,9 @@ async function readWhole(path: string): Promise<Uint8Array> {
       const message = `Expected ${path} to be a checkpoint file, got a folder: ONNX Runtime before 1.15 wrote those`;
       throw new SecateurError('UNSUPPORTED', message, { path });
     }
-    return await readFile(path);
+    const buffer = await readFile(path);
+    // A plain array: `slice` of a Buffer makes a view where that of an array makes a copy.
+    return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.byteLength);
   } catch (error) {
     throw ioError('read', path, error);
   }
