@@ -116,7 +116,7 @@ int64_t SampleSize(int64_t count) {
   // Of keys in the cache a sample costs next to nothing; of weights in memory every block costs a
   // page look-up.
   constexpr int64_t kCached = int64_t{1} << 24;
-  const double coefficient = count <= kCached ? 2 : 0.7;
+  const double coefficient = count <= kCached ? 2 : 0.5;
   const double size = coefficient * std::pow(static_cast<double>(count), 2.0 / 3.0);
   return std::clamp<int64_t>(static_cast<int64_t>(size), 1024, int64_t{1} << 23) / kBlock * kBlock;
 }
