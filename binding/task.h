@@ -23,12 +23,10 @@ class Task final : public Napi::AsyncWorker {
   // `arguments` is kept alive; `control` may be undefined (see control.h).
   static Napi::Value Run(const Napi::CallbackInfo& info, const Napi::Value& control, Work work,
                          Wrap wrap) {
-    // Deletes itself when it is done.
-    // NOLINTNEXTLINE(clang-analyzer-cplusplus.NewDeleteLeaks)
     auto* task = new Task(info, control, std::move(work), std::move(wrap));
     const Napi::Promise promise = task->deferred_.Promise();
     task->Queue();
-    return promise;
+    return promise;  // NOLINT(clang-analyzer-cplusplus.NewDeleteLeaks): the task deletes itself
   }
 
  private:

@@ -5,6 +5,7 @@
 export type SecateurErrorCode =
   | 'INVALID_OPTION' // an option or argument has a wrong type, value or name
   | 'INVALID_MODEL' // not ONNX, truncated, or contradicting itself
+  | 'INVALID_DATA' // data or a training checkpoint is damaged, cut short, empty or contradicts itself
   | 'EXTERNAL_DATA' // external data missing, outside the model's folder, or not matching the tensor
   | 'NONFINITE_WEIGHT' // NaN or infinity in a prunable weight
   | 'NOTHING_PRUNABLE' // no tensor is left to prune

@@ -9,9 +9,10 @@
 namespace secateur {
 namespace {
 
-constexpr double kDeviations = 4.5;  // a miss costs a second pass over all weights,
-constexpr double kManyDeviations =
-    3.5;  // and of many ranks for one of them only: their brackets may be narrower
+// A miss costs a second pass over all weights. Of many ranks it costs that for one of them only,
+// and wide brackets cost more: theirs are narrower.
+constexpr double kDeviations = 4.5;
+constexpr double kManyDeviations = 3.5;
 constexpr size_t kManyRanks = 3;
 
 Tensor AsTensor(const Sample& sample, const MemorySource& source, DType dtype) {

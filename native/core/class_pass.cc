@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kMostStoredBytes = int64_t{160} << 20;
 constexpr int64_t kLeastStoredBytes = int64_t{32} << 20;
 // A worker's first buffer holds what is usual, the next ones a few chunks' worth, in huge pages.
-constexpr int64_t kFirstBufferBytes = 3 * kChunkBytes;
+constexpr int64_t kFirstBufferBytes = 6 * kChunkBytes;
 constexpr int64_t kBufferBytes = 8 * kChunkBytes;
 
 }  // namespace

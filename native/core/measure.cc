@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <numbers>
 
 #include "core/chunks.h"
@@ -89,8 +90,8 @@ class Measurement {
         element_(ElementBytes(options.dtype)),
         bytes_(options.elements * element_),
         threads_(ThreadsFor(bytes_, options.threads)),
-        weights_(bytes_),
-        source_(weights_.data()),
+        weights_(std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(bytes_))),
+        source_(weights_.get()),
         tensors_{{"weights", options.dtype, 1, options.elements, {{&source_, 0, bytes_}}}},
         chunks_(MakeChunks(tensors_)) {}
 
@@ -136,7 +137,7 @@ class Measurement {
       for (int64_t i = 0; i < chunk.count; ++i) {
         const double value = distribution(options_.seed, static_cast<uint64_t>(chunk.first + i));
         const uint64_t bits = BitsOf(value, options_.dtype);
-        std::memcpy(weights_.data() + chunk.offset + i * element_, &bits,
+        std::memcpy(weights_.get() + chunk.offset + i * element_, &bits,
                     static_cast<size_t>(element_));
       }
     });
@@ -147,14 +148,14 @@ class Measurement {
     ForChunks([&](const Chunk& chunk) {
       WithKeyType(element_, [&](auto type) {
         sum ^=
-            ActiveBackend().For<decltype(type)>().read(weights_.data() + chunk.offset, chunk.count);
+            ActiveBackend().For<decltype(type)>().read(weights_.get() + chunk.offset, chunk.count);
       });
     });
   }
 
   void ReadWritePass() {
     ForChunks([&](const Chunk& chunk) {
-      std::byte* at = weights_.data() + chunk.offset;
+      std::byte* at = weights_.get() + chunk.offset;
       WithKeyType(element_, [&](auto type) {
         ActiveBackend().For<decltype(type)>().mask(at, at, chunk.count, 0);
       });
@@ -172,14 +173,14 @@ class Measurement {
     const std::vector<Selection> selections = SelectOnly();
     MaskOptions mask;
     mask.threads = options_.threads;
-    ApplyMask({{options_.dtype, options_.elements, weights_.data(), weights_.data()}},
+    ApplyMask({{options_.dtype, options_.elements, weights_.get(), weights_.get()}},
               selections[0].tensors, mask);
   }
 
   void NthElement() {
     WithKeyType(element_, [&](auto type) {
       using Key = decltype(type);
-      const auto* weights = reinterpret_cast<const Key*>(weights_.data());
+      const auto* weights = reinterpret_cast<const Key*>(weights_.get());
       std::vector<Key> keys(weights, weights + options_.elements);
       for (Key& key : keys) key &= static_cast<Key>(static_cast<Key>(~Key{0}) >> 1);
       const int64_t rank =
@@ -192,7 +193,7 @@ class Measurement {
   int64_t element_;
   int64_t bytes_;
   int threads_;
-  KeyBuffer weights_;
+  std::unique_ptr<std::byte[]> weights_;  // ordinary pages, as weights in programs have
   MemorySource source_;
   std::vector<Tensor> tensors_;
   std::vector<Chunk> chunks_;

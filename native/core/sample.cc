@@ -10,8 +10,8 @@
 namespace secateur {
 namespace {
 
-constexpr int64_t kBlock =
-    16;  // weights: two cache lines and one page at most, whose look-up is what costs
+// Weights: one or two cache lines of one page, whose look-up is what costs.
+constexpr int64_t kBlock = 16;
 
 uint64_t Mix(uint64_t x) {  // the finaliser of splitmix64
   x += 0x9e3779b97f4a7c15;
@@ -113,7 +113,11 @@ int64_t PositionOf(int64_t block, int64_t blocks, int64_t count) {
 }  // namespace
 
 int64_t SampleSize(int64_t count) {
-  const double size = 0.7 * std::pow(static_cast<double>(count), 2.0 / 3.0);
+  // Of keys in the cache a sample costs next to nothing; of weights in memory every block costs a
+  // page look-up.
+  constexpr int64_t kCached = int64_t{1} << 24;
+  const double coefficient = count <= kCached ? 2 : 0.5;
+  const double size = coefficient * std::pow(static_cast<double>(count), 2.0 / 3.0);
   return std::clamp<int64_t>(static_cast<int64_t>(size), 1024, int64_t{1} << 23) / kBlock * kBlock;
 }
 

@@ -8,10 +8,11 @@
 namespace secateur {
 namespace {
 
-constexpr int64_t kSortable = 4096;  // as few keys are sorted outright
-constexpr size_t kFewRanks =
-    4;  // of more, brackets hold most of a small problem: it is sorted too,
-constexpr int64_t kRadixSortable = 1 << 19;  // up to this size
+// As few keys are sorted outright. With more than a few ranks their brackets would hold most of a
+// small problem, so that a larger one is sorted too.
+constexpr int64_t kSortable = 4096;
+constexpr size_t kFewRanks = 4;
+constexpr int64_t kSortableForMany = 160000;
 
 uint64_t KeyAt(const std::byte* keys, int64_t index, int64_t element) {
   return WithKeyType(element, [&](auto type) -> uint64_t {
@@ -59,7 +60,7 @@ std::vector<uint64_t> SortedValues(const PassContext& context, int64_t count,
 
 std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count,
                                     const std::vector<int64_t>& ranks) {
-  const int64_t sortable = ranks.size() > kFewRanks ? kRadixSortable : kSortable;
+  const int64_t sortable = ranks.size() > kFewRanks ? kSortableForMany : kSortable;
   if (count <= sortable) return SortedValues(context, count, ranks);
   std::vector<uint64_t> found;
   for (const RankedWeight& at : FindRanks(context, count, ranks, true)) found.push_back(at.value);

@@ -11,14 +11,15 @@ import loader from './load.cjs';
 export function addon(): NativeAddon {
   try {
     return loader.loadAddon();
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
-    throw new SecateurError(
-      'NATIVE_LOAD',
-      `Could not load the native addon (${reason}); build it with \`npm rebuild secateur\` (needs a C++20 compiler and CMake)`,
-      { cause },
-    );
+  } catch (error) {
+    throw loadFailure(error);
   }
+}
+
+function loadFailure(cause: unknown): SecateurError {
+  const reason = cause instanceof Error ? cause.message.split('\n')[0] : String(cause);
+  const advice = 'build it with `npm rebuild secateur` (needs a C++20 compiler and CMake)';
+  return new SecateurError('NATIVE_LOAD', `Could not load the native addon (${reason}); ${advice}`, { cause });
 }
 
 interface NativeFailure extends Error {

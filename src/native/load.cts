@@ -10,10 +10,10 @@ let loaded: NativeAddon | undefined;
 
 /** The folder of this package's own package.json, from wherever this file was compiled to. */
 function packageRoot(): string {
-  for (let folder = import.meta.dirname; ; folder = path.dirname(folder)) {
+  for (let folder = __dirname; ; folder = path.dirname(folder)) {
     const manifest = path.join(folder, 'package.json');
     if (fs.existsSync(manifest) && JSON.parse(fs.readFileSync(manifest, 'utf8')).name === 'secateur') return folder;
-    if (path.dirname(folder) === folder) throw new Error(`no package.json of secateur above ${import.meta.dirname}`);
+    if (path.dirname(folder) === folder) throw new Error(`no package.json of secateur above ${__dirname}`);
   }
 }
 

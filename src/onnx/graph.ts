@@ -13,7 +13,7 @@ import type {
 
 /** What a name stands for. `constant`: depends on nothing but initializers and Constants. */
 export type Definition =
-  | { kind: 'tensor'; name: string; tensor: TensorProto; constant: true }
+  | { kind: 'tensor'; origin: 'initializer' | 'node'; name: string; tensor: TensorProto; constant: true }
   | { kind: 'sparse'; name: string; constant: true }
   | { kind: 'computed'; name: string; node: NodeProto; scope: Scope; constant: boolean }
   | { kind: 'input'; name: string; constant: false };
@@ -122,7 +122,13 @@ class Walk {
     }
     for (const tensor of graph.initializer) {
       if (scope.definitions.get(tensor.name)?.constant === true) throw twice(path + tensor.name);
-      scope.definitions.set(tensor.name, { kind: 'tensor', name: path + tensor.name, tensor, constant: true });
+      scope.definitions.set(tensor.name, {
+        kind: 'tensor',
+        origin: 'initializer',
+        name: path + tensor.name,
+        tensor,
+        constant: true,
+      });
     }
     this.#enter(scope, depth);
   }
@@ -219,7 +225,7 @@ function* graphsOf(node: NodeProto, scope: Scope): Generator<[string, GraphProto
 /** The definition of a Constant's output. Lists and scalars are values, but not tensors in the file. */
 function constantOf(node: NodeProto, scope: Scope, name: string): Definition {
   const tensor = attributeOf(node, 'value', scope)?.t;
-  if (tensor !== undefined) return { kind: 'tensor', name, tensor, constant: true };
+  if (tensor !== undefined) return { kind: 'tensor', origin: 'node', name, tensor, constant: true };
   if (attributeOf(node, 'sparse_value', scope) !== undefined) return { kind: 'sparse', name, constant: true };
   return { kind: 'computed', name, node, scope, constant: true };
 }

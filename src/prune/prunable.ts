@@ -31,6 +31,7 @@ export interface Prunable {
 interface Candidate {
   name: string;
   tensor: TensorProto;
+  origin: 'initializer' | 'node';
   shape: number[];
   elements: number;
   uses: Use[];
@@ -54,7 +55,7 @@ export interface PrunableSet {
   skipped: Skipped[];
   /** All dense tensors that the graph can reach, by unique name. */
   names: Map<TensorProto, string>;
-  /** Elements of all floating-point and quantised tensors of rank 1 or more. */
+  /** Elements of all floating-point and quantised initializers of rank 1 or more, and of such matrices in Constants. */
   parameters: number;
 }
 
@@ -95,9 +96,11 @@ export function findPrunable(model: ModelProto, filters: NameFilters = {}): Prun
   return { prunable, skipped, names: new Map(candidates.map(({ tensor, name }) => [tensor, name])), parameters };
 }
 
-function parametersOf({ tensor, shape, elements }: Candidate): number {
+/** Vectors in Constant nodes are no parameters but scales, bounds and the like. */
+function parametersOf({ tensor, shape, elements, origin }: Candidate): number {
   const type = elementType(tensor.dataType);
-  return shape.length > 0 && (type.quantised || isPrunableType(type.name)) ? elements : 0;
+  const enough = shape.length >= (origin === 'initializer' ? 1 : 2);
+  return enough && (type.quantised || isPrunableType(type.name)) ? elements : 0;
 }
 
 /** The tensor to prune, the reason why not, or undefined for a tensor that nobody would take for a weight. */
@@ -153,8 +156,9 @@ class Survey {
     if (definition.kind !== 'tensor' || this.#byTensor.has(definition.tensor)) return;
     const name = this.#unique(definition.name);
     const { dims, elements } = shapeOf(definition.tensor, name);
-    const candidate = { name, tensor: definition.tensor, shape: dims, elements, uses: [] };
-    this.#byTensor.set(definition.tensor, candidate);
+    const { tensor, origin } = definition;
+    const candidate = { name, tensor, origin, shape: dims, elements, uses: [] };
+    this.#byTensor.set(tensor, candidate);
     this.candidates.push(candidate);
   }
 
