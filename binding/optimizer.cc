@@ -136,13 +136,13 @@ Napi::Value StorePrunable(const Napi::CallbackInfo& info) {
 }
 
 // float* ParameterStore::Data(Slot, size_t tensor)
-// storeViews(store: StoreHandle, slot: StoreSlot): Float32Array[]
+// storeViews(store: StoreHandle, slot: StoreSlot): Float32Array<ArrayBuffer>[]
 Napi::Value StoreViews(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] { return SlotViews(info[0], ParseSlot(info[1])); });
 }
 
 // uint8_t* ParameterStore::MaskBytes()
-// storeMaskViews(store: StoreHandle): Uint8Array[]
+// storeMaskViews(store: StoreHandle): Uint8Array<ArrayBuffer>[]
 Napi::Value StoreMaskViews(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] { return MaskViews(info[0]); });
 }

@@ -1,5 +1,5 @@
-// Compares the TypeScript signatures in the comments of binding/ with the contract in src/native/contract.ts:
-// every method must be exported, and exported as the contract says.
+// Compares the TypeScript signatures in the comments of binding/ with the contract in src/native/: every method must
+// be exported, and exported as the contract says.
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,10 +12,17 @@ const squeeze = (text) =>
     .replace(/\(\s/g, '(')
     .trim();
 
-/** The methods of `interface NativeAddon`, name to signature. */
+/** The interfaces that together are the addon's. */
+const PARTS = [
+  ['src/native/contract.ts', /export interface NativeAddon extends NativeTraining \{([\s\S]*?)\n\}/],
+  ['src/native/training-contract.ts', /export interface NativeTraining \{([\s\S]*?)\n\}/],
+];
+
+/** Their methods, name to signature. */
 function contractSignatures() {
-  const source = readFileSync(path.join(root, 'src/native/contract.ts'), 'utf8');
-  const body = /export interface NativeAddon \{([\s\S]*?)\n\}/.exec(source)?.[1] ?? '';
+  const bodies = PARTS.map(([file, pattern]) => pattern.exec(readFileSync(path.join(root, file), 'utf8'))?.[1]);
+  if (bodies.includes(undefined)) return new Map();
+  const body = bodies.join('\n');
   const methods = body.replace(/\/\*\*[\s\S]*?\*\//g, '').split(/;\s*\n|;$/);
   return new Map(
     methods
@@ -39,6 +46,6 @@ for (const [name, signature] of contract) {
 for (const name of exported) {
   if (!contract.has(name)) problems.push(`${name} is exported by binding/ but not in the contract`);
 }
-if (contract.size === 0) problems.push('found no methods in src/native/contract.ts');
+if (contract.size === 0) problems.push('found not all interfaces of the contract in src/native/');
 for (const problem of problems) console.error(`check-binding: ${problem}`);
 process.exit(problems.length === 0 ? 0 : 1);

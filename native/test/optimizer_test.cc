@@ -34,7 +34,7 @@ TEST(EveryOptimizerAgreesWithItsDefinition) {
 // Five steps with all that can be fused, a projection between them, and a mask at last.
 Store RunEverything(const StepOptions& given, int threads, const Backend* backend,
                     std::vector<double>* numbers) {
-  const Store store = MixedStore();
+  Store store = MixedStore();
   ProjectOptions project;
   project.ratio = 0.8;
   project.threads = threads;
