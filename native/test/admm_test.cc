@@ -106,6 +106,15 @@ TEST(ProjectionKeepsExactlyTheRatioWithTies) {
   EXPECT_EQ(layers.removed_by_tensor[1], RemovedCount(0.3, 40000));
 }
 
+int64_t MomentsUnderMask(const Store& store) {
+  int64_t nonzero = 0;
+  for (Slot slot : {Slot::kFirstMoment, Slot::kSecondMoment}) {
+    for (int64_t i = 0; store->Has(slot) && i < store->tensors()[3].count; ++i)
+      nonzero += store->Mask(3)[i] == 0 && store->Data(slot, 3)[i] != 0;
+  }
+  return nonzero;
+}
+
 TEST(NothingRemovedComesBack) {
   for (const auto& [name, given] : AllOptimizers()) {
     Context() = name;
@@ -130,6 +139,7 @@ TEST(NothingRemovedComesBack) {
       store->Mask(3)[0] = 0;
       OptimizerStep(*store, options);
       EXPECT_EQ(RevivedWeights(*store), 0);
+      EXPECT_EQ(MomentsUnderMask(store), 0);
     }
     EXPECT(store->Data(Slot::kParameters, 1)[0] != bias);
     const MaskResult by_zeros = MaskByZeros(*store, 0);
