@@ -4,12 +4,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
 namespace secateur {
 namespace {
+
+// Larger writes ask the page cache for larger pieces of memory, which it has to look for: with 512
+// KB at a time, 4 GB took 2.1 to 2.9 s, with 64 KB 1.1 s (ext4, Linux 6.18).
+constexpr int64_t kWriteBytes = int64_t{64} << 10;
 
 std::string ErrnoName(int error) {
   switch (error) {
@@ -154,8 +159,8 @@ OutputFile::~OutputFile() {
 
 void OutputFile::Write(int64_t offset, const std::byte* data, int64_t bytes) const {
   for (int64_t done = 0; done < bytes;) {
-    const ssize_t put =
-        pwrite(descriptor_, data + done, static_cast<size_t>(bytes - done), offset + done);
+    const auto wanted = static_cast<size_t>(std::min(bytes - done, kWriteBytes));
+    const ssize_t put = pwrite(descriptor_, data + done, wanted, offset + done);
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) ThrowIo("write", path_, errno);
     done += put;
