@@ -99,14 +99,22 @@ export async function worstError({ op, shapes, attributes = {}, integers = [], t
   return worst;
 }
 
-/** Central differences with respect to every element. */
-export async function differences(data: Float32Array, loss: () => Promise<number>, step = 2 ** -8): Promise<number[]> {
+/** Central differences with respect to every element, or to those at `indices`. */
+export async function differences(
+  data: Float32Array,
+  loss: () => Promise<number>,
+  indices: readonly number[] = [...data.keys()],
+): Promise<number[]> {
+  const step = 2 ** -8;
   const slopes: number[] = [];
-  for (const [index, value] of data.entries()) {
-    data[index] = value + step;
-    const above = await loss();
-    data[index] = value - step;
-    slopes.push((above - (await loss())) / (2 * step));
+  for (const index of indices) {
+    const value = data[index] ?? 0;
+    const losses: number[] = [];
+    for (const moved of [value + step, value - step]) {
+      data[index] = moved;
+      losses.push(await Promise.resolve(loss()));
+    }
+    slopes.push((losses[0]! - losses[1]!) / (2 * step));
     data[index] = value;
   }
   return slopes;
