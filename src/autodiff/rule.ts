@@ -1,0 +1,93 @@
+// What a gradient rule sees and returns. A rule knows one operator's mathematics; accumulation, unbroadcasting and the
+// choice of the nodes to visit are the walk's (gradient.ts).
+import type { Attributes } from '../onnx/build/attributes.js';
+import type { GraphBuilder, NodeInput, Value } from '../onnx/build/graph-builder.js';
+import { type ElementType, tensor } from '../onnx/build/tensors.js';
+import type { NodeProto } from '../onnx/schema/onnx_pb.js';
+
+/** A value's shape and element type, as a run of the forward graph showed them. */
+export interface ValueFacts {
+  readonly shape: readonly number[];
+  readonly dtype: ElementType;
+}
+
+/** The gradient of an input in the shape that the input was broadcast to; the walk sums it back. */
+export interface Broadcast {
+  readonly value: Value;
+  readonly shape: readonly number[];
+}
+
+/** One gradient an input, in order: of the input's shape, or yet to be unbroadcast, or null where none flows. */
+export type Gradients = readonly (Value | Broadcast | null)[];
+
+/** What a rule may ask and do. */
+export interface RuleContext {
+  readonly node: NodeProto;
+  /** Version of ai.onnx. */
+  readonly opset: number;
+  readonly inputs: readonly Value[];
+  readonly outputs: readonly Value[];
+  /** Gradient of output 0, in its shape. */
+  readonly dY: Value;
+  readonly graph: GraphBuilder;
+  /** Whether the gradient of this input is wanted. */
+  needs(input: number): boolean;
+  facts(value: Value): ValueFacts;
+  /** Adds a node called `<node>/grad`. */
+  emit(opType: string, inputs: readonly NodeInput[], attributes?: Attributes): Value;
+}
+
+export type Rule = (context: RuleContext) => Gradients;
+
+/** Marks an operator whose gradient is zero everywhere or that has none, on purpose: nothing flows through it. */
+export const noGradient = 'noGradient';
+
+export type RuleFamily = Readonly<Record<string, Rule | typeof noGradient>>;
+
+/** Input `index` by name; the rule's operator requires it. */
+export function input({ inputs }: RuleContext, index: number): Value {
+  return inputs[index] ?? '';
+}
+
+export function output({ outputs }: RuleContext): Value {
+  return outputs[0] ?? '';
+}
+
+export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
+  const found = node.attribute.find((attribute) => attribute.name === name);
+  return found === undefined ? otherwise : Number(found.i);
+}
+
+export function intsAttribute(node: NodeProto, name: string): number[] | undefined {
+  return node.attribute.find((attribute) => attribute.name === name)?.ints.map(Number);
+}
+
+export function floatAttribute(node: NodeProto, name: string, otherwise: number): number {
+  return node.attribute.find((attribute) => attribute.name === name)?.f ?? otherwise;
+}
+
+/** A scalar constant of a value's element type, float32 or float64. */
+export function scalarLike(context: RuleContext, value: number, like: Value): Value {
+  return context.facts(like).dtype === 'float64'
+    ? context.graph.constant([], Float64Array.of(value))
+    : context.graph.float32(value);
+}
+
+/** Zeros of the shape that an int64 vector holds, in a value's element type. */
+export function zerosOf(context: RuleContext, shape: Value, like: Value): Value {
+  const zero = context.facts(like).dtype === 'float64' ? new Float64Array(1) : new Float32Array(1);
+  return context.emit('ConstantOfShape', [shape], { value: tensor('', [1], zero) });
+}
+
+/** Sum over axes; ReduceSum takes them as an input since opset 13. */
+export function sum(context: RuleContext, value: Value, axes: readonly number[], keepDims: boolean): Value {
+  const keepdims = keepDims ? 1 : 0;
+  return context.opset >= 13
+    ? context.emit('ReduceSum', [value, context.graph.int64(axes)], { keepdims })
+    : context.emit('ReduceSum', [value], { axes, keepdims });
+}
+
+/** The value in the shape of another. Needs no static shape. */
+export function reshapeLike(context: RuleContext, value: Value, like: Value): Value {
+  return context.emit('Reshape', [value, context.emit('Shape', [like])]);
+}

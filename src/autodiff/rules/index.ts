@@ -1,0 +1,29 @@
+// The table of all rules. An operator is in it, or marked as without a gradient, or unsupported.
+import { isStandard } from '../../onnx/graph.js';
+import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
+import { noGradient, type Rule, type RuleFamily } from '../rule.js';
+import { convolution } from './convolution.js';
+import { elementwise } from './elementwise.js';
+import { linear } from './linear.js';
+import { pooling } from './pooling.js';
+import { reduction } from './reduction.js';
+import { shape } from './shape.js';
+
+// Integers, truth values and steps: nothing flows back through them.
+const steps: RuleFamily = Object.fromEntries(
+  [
+    ...['And', 'ArgMax', 'ArgMin', 'Ceil', 'Constant', 'ConstantOfShape', 'Equal', 'Floor', 'Greater'],
+    ...['GreaterOrEqual', 'IsInf', 'IsNaN', 'Less', 'LessOrEqual', 'NonZero', 'Not', 'OneHot', 'Or'],
+    ...['RandomNormalLike', 'RandomUniformLike', 'Range', 'Round', 'Shape', 'Sign', 'Size', 'Xor'],
+  ].map((opType) => [opType, noGradient]),
+);
+
+/** Rules by operator of ai.onnx. */
+export const rules: ReadonlyMap<string, Rule | typeof noGradient> = new Map(
+  [elementwise, linear, convolution, pooling, reduction, shape, steps].flatMap((family) => Object.entries(family)),
+);
+
+/** The rule of a node; undefined where its operator has none. */
+export function ruleOf(node: NodeProto): Rule | typeof noGradient | undefined {
+  return isStandard(node) ? rules.get(node.opType) : undefined;
+}

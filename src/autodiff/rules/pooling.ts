@@ -1,0 +1,63 @@
+// Pooling over windows and over all of space.
+
+import { SecateurError } from '../../errors.js';
+import type { Value } from '../../onnx/build/graph-builder.js';
+import {
+  input,
+  intAttribute,
+  intsAttribute,
+  type Rule,
+  type RuleContext,
+  type RuleFamily,
+  reshapeLike,
+  scalarLike,
+  zerosOf,
+} from '../rule.js';
+
+// dX[i] = sum of the dY whose window's maximum is X[i]. The forward node says which, as flat indices into all of X.
+const maxPool: Rule = (c) => {
+  const kernel = intsAttribute(c.node, 'kernel_shape') ?? [];
+  const overlapping = kernel.some((size, i) => size > (intsAttribute(c.node, 'strides')?.[i] ?? 1));
+  const dilated = intsAttribute(c.node, 'dilations')?.some((dilation) => dilation > 1) === true;
+  const adds = overlapping || dilated;
+  if (adds && c.opset < 16) {
+    throw new SecateurError(
+      'UNSUPPORTED',
+      `Expected opset 16 or later for the gradient of overlapping MaxPool ${c.node.name}, got ${c.opset}`,
+    );
+  }
+  if (intAttribute(c.node, 'storage_order', 0) !== 0) {
+    throw new SecateurError('UNSUPPORTED', `Expected MaxPool ${c.node.name} to have storage_order 0, got 1`);
+  }
+  const flat = c.graph.int64([-1]);
+  const size = c.emit('Reshape', [c.emit('Size', [input(c, 0)]), c.graph.int64([1])]);
+  const indices = c.emit('Reshape', [indicesOf(c), flat]);
+  const updates = c.emit('Reshape', [c.dY, flat]);
+  const scattered = c.emit('ScatterElements', [zerosOf(c, size, input(c, 0)), indices, updates], {
+    axis: 0,
+    reduction: adds ? 'add' : undefined,
+  });
+  return [reshapeLike(c, scattered, input(c, 0))];
+};
+
+/** The second output of the forward node, asked for if it was not. */
+function indicesOf({ node, graph }: RuleContext): Value {
+  const known = node.output[1];
+  if (known !== undefined && known !== '') return known;
+  const name = graph.fresh(`${node.output[0]}/indices`);
+  node.output[1] = name;
+  return name;
+}
+
+// Every input gets dY / (number of pixels).
+const globalAveragePool: Rule = (c) => {
+  const x = input(c, 0);
+  const pixels = c
+    .facts(x)
+    .shape.slice(2)
+    .reduce((product, size) => product * size, 1);
+  const share = c.emit('Mul', [c.dY, scalarLike(c, 1 / pixels, x)]);
+  return [c.emit('Expand', [share, c.emit('Shape', [x])])];
+};
+
+export const pooling: RuleFamily = { MaxPool: maxPool, GlobalAveragePool: globalAveragePool };

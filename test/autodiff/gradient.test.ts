@@ -1,0 +1,168 @@
+// The walk and the losses: accumulation, shared weights, errors, a whole network, and losses against plain arithmetic.
+import { Tensor } from 'onnxruntime-node';
+import { expect, test } from 'vitest';
+import { LayerBuilder } from '../../models/layers.js';
+import { buildLeNet5 } from '../../models/lenet5/build.js';
+import { WeightSource } from '../../models/weights.js';
+import { appendLoss, type LossOptions } from '../../src/autodiff/losses.js';
+import { buildTrainingGraph } from '../../src/autodiff/training-graph.js';
+import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
+import { modelOf } from '../../src/onnx/build/model.js';
+import { fillNormal, numbers } from '../models/support.js';
+import { differences, type Feeds, noise, open, probe } from './support.js';
+
+const floats = (dims: number[], values: readonly number[]) => new Tensor('float32', Float32Array.from(values), dims);
+const labels = (values: readonly number[]) => new Tensor('int64', BigInt64Array.from(values, BigInt), [values.length]);
+
+test('paths add up: a value used three times, once through a branch', async () => {
+  const g = GraphBuilder.create('paths');
+  const x = g.input('x', 'float32', [2]);
+  const w = g.initializer('w', [2], Float32Array.of(3, -5));
+  const square = g.op('Mul', [w, w]); // w^2
+  const loss = g.op('ReduceSum', [g.op('Add', [g.op('Mul', [square, x]), w])], { keepdims: 0 });
+  const model = modelOf(g.graph, { opset: 17 });
+  const feeds = { x: floats([2], [1, 2]) };
+  const shapes = await probe(model, feeds);
+  const { model: training, gradients } = buildTrainingGraph(model, { loss, wrt: [w, x], shapes });
+  expect([...gradients.values()]).toEqual(['w_grad', 'x_grad']);
+  expect(training.graph?.output.map(({ name }) => name)).toEqual([loss, 'w_grad', 'x_grad']);
+  expect(model.graph?.initializer).toHaveLength(1);
+  const run = await (await open(training)).run({ ...feeds, w: floats([2], [3, -5]) });
+  expect([...(run['w_grad']!.data as Float32Array)]).toEqual([2 * 3 * 1 + 1, 2 * -5 * 2 + 1]);
+  expect([...(run['x_grad']!.data as Float32Array)]).toEqual([9, 25]);
+});
+
+test('only what lies between targets and loss is differentiated; a target off the path gets zeros', async () => {
+  const g = GraphBuilder.create('pruned');
+  const x = g.input('x', 'float32', [2]);
+  const w = g.initializer('w', [2], Float32Array.of(1, 2));
+  const unused = g.initializer('unused', [3], Float32Array.of(1, 2, 3));
+  g.op('Sinh', [w], {}, { name: 'beside' });
+  const loss = g.op('ReduceSum', [g.op('Mul', [g.op('Sinh', [x], {}, { name: 'before' }), w])], { keepdims: 0 });
+  const model = modelOf(g.graph, { opset: 17 });
+  const feeds = { x: floats([2], [1, 2]) };
+  const shapes = await probe(model, feeds);
+  const { model: training } = buildTrainingGraph(model, { loss, wrt: [w, unused], shapes });
+  const run = await (await open(training)).run({ ...feeds, w: floats([2], [1, 2]), unused: floats([3], [1, 2, 3]) });
+  expect([...(run['unused_grad']!.data as Float32Array)]).toEqual([0, 0, 0]);
+  expect((run['w_grad']!.data as Float32Array)[1]).toBeCloseTo(Math.sinh(2), 4);
+});
+
+test('all unsupported operators are listed at once', async () => {
+  const g = GraphBuilder.create('unsupported');
+  const x = g.input('x', 'float32', [2]);
+  const y = g.op('Cosh', [g.op('Sinh', [x], {}, { name: 'first' })], {}, { name: 'second' });
+  const loss = g.op('ReduceSum', [y], { keepdims: 0 });
+  const model = modelOf(g.graph, { opset: 17 });
+  const shapes = await probe(model, { x: floats([2], [1, 2]) });
+  expect(() => buildTrainingGraph(model, { loss, wrt: [x], shapes })).toThrow('got Sinh (first), Cosh (second)');
+  expect(() => buildTrainingGraph(model, { loss: y, wrt: [x], shapes })).toThrow('to be a scalar, got shape [2]');
+  expect(() => buildTrainingGraph(model, { loss: 'none', wrt: [x], shapes })).toThrow('got none');
+  expect(() => buildTrainingGraph(model, { loss, wrt: [], shapes })).toThrow('at least one parameter');
+});
+
+const z = [
+  [1, -2, 0.5],
+  [0, 3, -1],
+  [2, 2, -4],
+  [0.5, 0.25, 0],
+];
+const softplus = (value: number) => Math.max(value, 0) + Math.log1p(Math.exp(-Math.abs(value)));
+const targets = [0, 1, 0.5, 1, 1, 0, 0, 0, 1, 0, 0.25, 0];
+const mean = (f: (output: number, target: number) => number) =>
+  z.flat().reduce((sum, value, index) => sum + f(value, targets[index]!), 0) / 12;
+const logSoftmax = (row: readonly number[], at: number) =>
+  row[at]! - Math.log(row.reduce((sum, value) => sum + Math.exp(value), 0));
+const weights = [1, 2, 0.5];
+
+const losses: [LossOptions['loss'], Tensor, number][] = [
+  [{ type: 'mse' }, floats([4, 3], targets), mean((o, t) => (o - t) ** 2)],
+  [{ type: 'l1' }, floats([4, 3], targets), mean((o, t) => Math.abs(o - t))],
+  [{ type: 'bceWithLogits' }, floats([4, 3], targets), mean((o, t) => t * softplus(-o) + (1 - t) * softplus(o))],
+  [
+    { type: 'crossEntropy', classes: 3 },
+    labels([2, 1, 0, 2]),
+    -(logSoftmax(z[0]!, 2) + logSoftmax(z[1]!, 1) + logSoftmax(z[2]!, 0) + logSoftmax(z[3]!, 2)) / 4,
+  ],
+  [
+    { type: 'crossEntropy', classes: 3, ignoreIndex: 1, classWeights: weights },
+    labels([2, 1, 0, 2]),
+    -(0.5 * logSoftmax(z[0]!, 2) + logSoftmax(z[2]!, 0) + 0.5 * logSoftmax(z[3]!, 2)) / 2,
+  ],
+  [
+    { type: 'crossEntropy', classes: 3, labelSmoothing: 0.3, classWeights: weights },
+    labels([-100, 1, -100, -100]),
+    -(0.7 * 2 * logSoftmax(z[1]!, 1) + 0.1 * weights.reduce((sum, w, c) => sum + w * logSoftmax(z[1]!, c), 0)) / 2,
+  ],
+];
+
+test.each(losses.map((item) => [JSON.stringify(item[0]), item] as const))(
+  'loss %s',
+  async (_, [loss, target, value]) => {
+    const g = GraphBuilder.create('loss');
+    const x = g.input('x', 'float32', ['N', 3]);
+    g.output(g.op('Identity', [x], {}, { outputs: ['y'] }), 'float32', ['N', 3]);
+    const model = modelOf(g.graph, { opset: 17 });
+    const feeds: Feeds = { x: floats([4, 3], z.flat()), target };
+    const name = appendLoss(model, { output: 'y', loss });
+    const { model: training } = buildTrainingGraph(model, { loss: name, wrt: [x], shapes: await probe(model, feeds) });
+    const session = await open(training);
+    const run = await session.run(feeds);
+    expect((run[name]!.data as Float32Array)[0]).toBeCloseTo(value, 5);
+    const gradient = [...(run['x_grad']!.data as Float32Array)];
+    const slopes = await differences(feeds['x']!.data as Float32Array, async () => {
+      return Number((await session.run(feeds))[name]!.data[0]);
+    });
+    for (const [index, slope] of slopes.entries()) expect(gradient[index]).toBeCloseTo(slope, 3);
+  },
+);
+
+test('binary cross entropy neither overflows nor loses its slope at 0', async () => {
+  const g = GraphBuilder.create('stable');
+  const x = g.input('x', 'float32', [3]);
+  g.output(g.op('Identity', [x], {}, { outputs: ['y'] }), 'float32', [3]);
+  const model = modelOf(g.graph, { opset: 17 });
+  const feeds = { x: floats([3], [200, -200, 0]), target: floats([3], [0, 1, 1]) };
+  const loss = appendLoss(model, { output: 'y', loss: { type: 'bceWithLogits' } });
+  const { model: training } = buildTrainingGraph(model, { loss, wrt: [x], shapes: await probe(model, feeds) });
+  const run = await (await open(training)).run(feeds);
+  expect((run[loss]!.data as Float32Array)[0]).toBeCloseTo((400 + Math.log(2)) / 3, 4);
+  for (const [index, slope] of [1 / 3, -1 / 3, -1 / 6].entries()) {
+    expect((run['x_grad']!.data as Float32Array)[index]).toBeCloseTo(slope, 6);
+  }
+});
+
+test('LeNet-5: all eight gradients, and a batch of another size', async () => {
+  const g = GraphBuilder.create('lenet5');
+  buildLeNet5(new LayerBuilder(g, new WeightSource(5, fillNormal)), { classes: 10 });
+  const model = modelOf(g.graph, { opset: 17 });
+  const parameters: Feeds = Object.fromEntries(
+    g.graph.initializer.map((item) => [item.name, new Tensor('float32', numbers(item).slice(), item.dims.map(Number))]),
+  );
+  const loss = appendLoss(model, { output: 'logits', loss: { type: 'crossEntropy', classes: 10 } });
+  const batch = (size: number) => ({
+    input: floats([size, 1, 28, 28], [...noise(size * 784, 3)].map(Math.abs)),
+    target: labels(Array.from({ length: size }, (_, index) => index)),
+  });
+  const wrt = Object.keys(parameters);
+  expect(wrt).toHaveLength(8);
+  const shapes = await probe(model, batch(2));
+  const { model: training, gradients } = buildTrainingGraph(model, { loss, wrt, shapes });
+  const session = await open(training);
+  const feeds = { ...batch(3), ...parameters };
+  const run = await session.run(feeds);
+  for (const name of wrt) {
+    const gradient = run[gradients.get(name)!]!.data as Float32Array;
+    // The steepest few: of those, float32 differences say enough.
+    const indices = [...gradient.keys()].sort((a, b) => Math.abs(gradient[b]!) - Math.abs(gradient[a]!)).slice(0, 3);
+    const slopes = await differences(
+      parameters[name]!.data as Float32Array,
+      async () => Number((await session.run(feeds, [loss]))[loss]!.data[0]),
+      indices,
+    );
+    for (const [rank, index] of indices.entries()) {
+      const error = Math.abs(gradient[index]! - slopes[rank]!) / Math.max(Math.abs(slopes[rank]!), 0.01);
+      expect(error, `${name}[${index}]: ${gradient[index]} against ${slopes[rank]}`).toBeLessThan(0.03);
+    }
+  }
+});

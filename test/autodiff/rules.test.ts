@@ -1,0 +1,189 @@
+// Every rule against central differences, over a table of shapes and attributes.
+import { expect, test } from 'vitest';
+import { noGradient } from '../../src/autodiff/rule.js';
+import { rules } from '../../src/autodiff/rules/index.js';
+import { float } from '../../src/onnx/build/attributes.js';
+import { type Case, worstError } from './support.js';
+
+const positive = (value: number) => Math.abs(value) + 0.5;
+const small = (value: number) => value / 2;
+const broadcasts = [
+  [
+    [2, 3],
+    [2, 3],
+  ],
+  [[2, 3], [3]],
+  [
+    [2, 1, 3],
+    [4, 1],
+  ],
+  [[], [2, 2]],
+];
+const products = [
+  [
+    [2, 3],
+    [3, 4],
+  ],
+  [
+    [2, 2, 3],
+    [3, 2],
+  ],
+  [
+    [2, 1, 2, 3],
+    [3, 3, 2],
+  ],
+  [[3], [3, 2]],
+  [[2, 3], [3]],
+  [[2, 2, 3], [3]],
+  [[3], [2, 3, 2]],
+  [[3], [3]],
+];
+
+const cases: Case[] = [
+  ...['Add', 'Sub', 'Mul'].flatMap((op) => broadcasts.map((shapes) => ({ op, shapes }))),
+  ...broadcasts.map((shapes) => ({ op: 'Div', shapes, transform: positive })),
+  ...['Identity', 'Neg', 'Abs', 'Exp', 'Relu', 'Sigmoid', 'Tanh', 'Softplus'].map((op) => ({ op, shapes: [[2, 5]] })),
+  ...['Sqrt', 'Log', 'Reciprocal'].map((op) => ({ op, shapes: [[2, 5]], transform: positive })),
+  { op: 'LeakyRelu', shapes: [[2, 5]], attributes: { alpha: float(0.2) } },
+  { op: 'LeakyRelu', shapes: [[7]] },
+  ...[0, 1].flatMap((transA) =>
+    [0, 1].map((transB) => ({
+      op: 'Gemm',
+      shapes: [transA ? [3, 2] : [2, 3], transB ? [4, 3] : [3, 4], transA ? [4] : [2, 1]],
+      attributes: { transA, transB, alpha: float(0.5), beta: float(transA ? 2 : 1) },
+    })),
+  ),
+  {
+    op: 'Gemm',
+    shapes: [
+      [2, 3],
+      [3, 4],
+    ],
+  },
+  ...products.map((shapes) => ({ op: 'MatMul', shapes })),
+  { op: 'MatMul', shapes: [[3], [2, 3, 2]], opset: 11 },
+  { op: 'Conv', shapes: [[2, 2, 5], [3, 2, 3], [3]], attributes: { pads: [1, 0] } },
+  { op: 'Conv', shapes: [[2, 2, 4, 5], [3, 2, 3, 2], [3]], attributes: { pads: [1, 0, 1, 1] } },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 6, 5],
+      [2, 2, 3, 3],
+    ],
+    attributes: { strides: [2, 2], pads: [1, 1, 1, 1] },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 1, 6, 6],
+      [2, 1, 3, 3],
+    ],
+    attributes: { strides: [2, 3] },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 6, 6],
+      [2, 2, 2, 2],
+    ],
+    attributes: { dilations: [2, 3], pads: [0, 1, 2, 0] },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 7, 7],
+      [2, 2, 2, 2],
+    ],
+    attributes: { dilations: [2, 1], strides: [2, 3] },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 3, 3],
+      [2, 2, 1, 1],
+    ],
+    attributes: { pads: [1, 1, 1, 1] },
+  },
+  { op: 'Conv', shapes: [[2, 4, 4, 4], [6, 2, 3, 3], [6]], attributes: { group: 2, pads: [1, 1, 1, 1] } },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 3, 5, 5],
+      [3, 1, 3, 3],
+    ],
+    attributes: { group: 3, strides: [2, 2], pads: [1, 1, 1, 1] },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 5, 4],
+      [2, 2, 2, 3],
+    ],
+    attributes: { auto_pad: 'SAME_UPPER', strides: [2, 1] },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 5, 4],
+      [2, 2, 2, 3],
+    ],
+    attributes: { auto_pad: 'SAME_LOWER' },
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 2, 5, 4],
+      [2, 2, 2, 3],
+    ],
+    attributes: { auto_pad: 'VALID' },
+    opset: 11,
+  },
+  {
+    op: 'Conv',
+    shapes: [
+      [2, 1, 3, 4, 3],
+      [2, 1, 2, 2, 2],
+    ],
+    attributes: { pads: [0, 1, 0, 1, 0, 1] },
+  },
+  { op: 'MaxPool', shapes: [[2, 2, 4, 6]], attributes: { kernel_shape: [2, 2], strides: [2, 2] } },
+  { op: 'MaxPool', shapes: [[2, 1, 6]], attributes: { kernel_shape: [2], strides: [2] }, opset: 12 },
+  {
+    op: 'MaxPool',
+    shapes: [[2, 1, 6, 5]],
+    attributes: { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
+  },
+  { op: 'MaxPool', shapes: [[2, 1, 5, 5]], attributes: { kernel_shape: [3, 2] }, opset: 18 },
+  { op: 'GlobalAveragePool', shapes: [[2, 3, 2, 4]] },
+  { op: 'ReduceSum', shapes: [[2, 3, 2]], integers: [[1, -1]], attributes: { keepdims: 0 } },
+  { op: 'ReduceSum', shapes: [[2, 3, 2]], integers: [[0]] },
+  { op: 'ReduceSum', shapes: [[2, 3]], attributes: { axes: [-1], keepdims: 0 }, opset: 11 },
+  { op: 'ReduceMean', shapes: [[2, 3, 2]], attributes: { axes: [0, -1], keepdims: 0 } },
+  { op: 'ReduceMean', shapes: [[2, 3]], attributes: { keepdims: 0 } },
+  { op: 'ReduceMean', shapes: [[2, 3]], integers: [[1]], attributes: { keepdims: 0 }, opset: 18 },
+  ...['Softmax', 'LogSoftmax'].flatMap((op) => [
+    { op, shapes: [[2, 5]], transform: small },
+    { op, shapes: [[2, 3, 2]], attributes: { axis: 1 } },
+    { op, shapes: [[2, 5]], opset: 11 },
+  ]),
+  { op: 'Reshape', shapes: [[2, 6]], integers: [[3, 4]] },
+  { op: 'Flatten', shapes: [[2, 3, 2]], attributes: { axis: 2 } },
+  { op: 'Squeeze', shapes: [[2, 1, 3]], integers: [[1]] },
+  { op: 'Unsqueeze', shapes: [[2, 3]], attributes: { axes: [0, 2] }, opset: 11 },
+  { op: 'Unsqueeze', shapes: [[2, 3]], integers: [[-1]] },
+  { op: 'Transpose', shapes: [[2, 3, 4]], attributes: { perm: [2, 0, 1] } },
+  { op: 'Transpose', shapes: [[2, 3, 4]] },
+  { op: 'Expand', shapes: [[2, 1]], integers: [[3, 2, 4]] },
+];
+
+test.each(cases.map((item) => [`${item.op} ${JSON.stringify(item.shapes)} opset ${item.opset ?? 17}`, item] as const))(
+  '%s',
+  async (_, item) => {
+    expect(await worstError(item)).toBeLessThan(2e-3);
+  },
+);
+
+test('every rule has a case', () => {
+  const tested = new Set(cases.map(({ op }) => op));
+  expect([...rules].filter(([op, rule]) => rule !== noGradient && !tested.has(op)).map(([op]) => op)).toEqual([]);
+});
