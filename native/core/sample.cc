@@ -6,19 +6,13 @@
 #include <cstring>
 
 #include "core/parallel.h"
+#include "secateur/random.h"
 
 namespace secateur {
 namespace {
 
 // Weights: one or two cache lines of one page, whose look-up is what costs.
 constexpr int64_t kBlock = 16;
-
-uint64_t Mix(uint64_t x) {  // the finaliser of splitmix64
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
 
 // Runs with the position of their first element in the whole group.
 struct Place {
@@ -106,7 +100,7 @@ class BlockReader {
 // Where block `block` of `blocks` begins: somewhere in its stretch of the group.
 int64_t PositionOf(int64_t block, int64_t blocks, int64_t count) {
   const double stretch = static_cast<double>(count) / static_cast<double>(blocks);
-  const double jitter = static_cast<double>(Mix(static_cast<uint64_t>(block)) >> 11) * 0x1p-53;
+  const double jitter = UniformAt(0, 0, static_cast<uint64_t>(block));
   return std::min(static_cast<int64_t>((static_cast<double>(block) + jitter) * stretch), count - 1);
 }
 

@@ -1,5 +1,5 @@
-// Loads the native addon: a prebuild of this platform if the package has one, else what was built from source. The
-// only file that names it. CommonJS in both builds, since the loader of prebuilds is.
+// Loads the native addon: what was built from source here, else the package's prebuild of this platform. The only
+// file that names it. CommonJS in both builds, since the loader of prebuilds is.
 import fs = require('node:fs');
 import path = require('node:path');
 import nodeGypBuild = require('node-gyp-build');
