@@ -15,6 +15,9 @@ export type SecateurErrorCode =
   | 'IO' // the operating system refused; `errno` has its name (ENOSPC, EACCES, ...)
   | 'ABORTED' // the caller's AbortSignal, or an interrupt
   | 'NATIVE_LOAD' // the native addon could not be loaded
+  | 'NO_RUNTIME' // onnxruntime-node is not installed or does not load
+  | 'RUNTIME' // ONNX Runtime refused a model or failed to run it; the message has its reason
+  | 'DIVERGED' // the loss is not finite any more; `index` is the step
   | 'CUDA' // the CUDA backend is missing or failed
   | 'INTERNAL'; // an invariant of ours does not hold; nothing was written
 

@@ -1,0 +1,48 @@
+// Sessions: loading from all kinds of sources, running, and what the runtime refuses.
+import { toBinary } from '@bufbuild/protobuf';
+import { describe, expect, it } from 'vitest';
+import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
+import { modelOf } from '../../src/onnx/build/model.js';
+import { ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
+import { hasRuntime, Session } from '../../src/runtime/session.js';
+
+function doubling() {
+  const graph = GraphBuilder.create('double');
+  const x = graph.input('x', 'float32', ['N', 2]);
+  graph.output(graph.op('Mul', [x, graph.float32(2)], {}, { outputs: ['y'] }), 'float32', ['N', 2]);
+  return modelOf(graph.graph, { opset: 17 });
+}
+
+describe('a session', () => {
+  it('runs a model and its bytes alike', async () => {
+    expect(await hasRuntime()).toBe(true);
+    const model = doubling();
+    for (const source of [model, toBinary(ModelProtoSchema, model)]) {
+      const session = await Session.open(source, { threads: 1 });
+      expect(session.inputs).toEqual([{ name: 'x', type: 'float32', dims: ['N', 2] }]);
+      const outputs = await session.run({ x: session.tensor(Float32Array.of(1, 2, 3, 4), [2, 2]) });
+      expect(outputs['y']?.data).toEqual(Float32Array.of(2, 4, 6, 8));
+      await session.close();
+    }
+  });
+
+  it('writes into memory that is given for an output', async () => {
+    const session = await Session.open(doubling(), { threads: 1 });
+    const own = new Float32Array(2);
+    await session.run({ x: session.tensor(Float32Array.of(3, 5), [1, 2]) }, { y: session.tensor(own, [1, 2]) });
+    expect([...own]).toEqual([6, 10]);
+    await session.close();
+  });
+
+  it('says what the runtime refuses', async () => {
+    await expect(Session.open(new Uint8Array([1, 2, 3]))).rejects.toMatchObject({ code: 'RUNTIME' });
+    await expect(Session.open('nowhere.onnx')).rejects.toMatchObject({
+      code: 'RUNTIME',
+      message: expect.stringContaining('Expected nowhere.onnx to load in ONNX Runtime'),
+    });
+    const session = await Session.open(doubling(), { threads: 1 });
+    const wrong = session.tensor(Float32Array.of(1, 2, 3), [1, 3]);
+    await expect(session.run({ x: wrong })).rejects.toMatchObject({ code: 'RUNTIME' });
+    await session.close();
+  });
+});
