@@ -40,9 +40,13 @@ async function load(): Promise<Runtime> {
   try {
     return await runtime;
   } catch (error) {
-    const advice = 'it runs and trains models: npm install onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip if offline)';
-    throw new SecateurError('NO_RUNTIME', `Expected the package onnxruntime-node to load; ${advice}`, { cause: error });
+    throw missing(error);
   }
+}
+
+function missing(cause: unknown): SecateurError {
+  const advice = 'it runs and trains models: npm install onnxruntime-node (ONNXRUNTIME_NODE_INSTALL=skip if offline)';
+  return new SecateurError('NO_RUNTIME', `Expected the package onnxruntime-node to load; ${advice}`, { cause });
 }
 
 /** Whether models can be run here. */
