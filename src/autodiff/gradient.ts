@@ -2,13 +2,14 @@
 // unbroadcasts; the mathematics of the operators is in rules/. Only the main graph is walked.
 import { SecateurError } from '../errors.js';
 import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
-import { isStandard } from '../onnx/graph.js';
 import type { ModelProto, NodeProto } from '../onnx/schema/onnx_pb.js';
-import { type Gradients, noGradient, type RuleContext, sum, type ValueFacts } from './rule.js';
+import { contrib, importContrib, opsetOf } from './opsets.js';
+import { type PathEnds, pathBetween } from './path.js';
+import { type RuleContext, unbroadcast, type ValueFacts, zerosLike } from './rule.js';
 import { ruleOf } from './rules/index.js';
 
-export interface GradientOptions {
-  /** The value to differentiate: one element. */
+export interface GradientOptions extends PathEnds {
+  /** The value to differentiate: one element, float32 or float64. */
   readonly loss: Value;
   /** Initializers, inputs or computed values to differentiate with respect to. */
   readonly wrt: readonly Value[];
@@ -30,20 +31,21 @@ export function addGradients(model: ModelProto, options: GradientOptions): Map<V
   const { graph } = model;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   checkOptions(options);
-  const nodes = [...graph.node];
-  const path = pathBetween(nodes, options);
-  const opset = Number(model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 1n);
-  refuseUnsupported(path.nodes);
-  const walk = new Walk(GraphBuilder.extend(graph), options.shapes, opset);
+  const path = pathBetween([...graph.node], options);
+  const walk = new Walk(model, GraphBuilder.extend(graph), { shapes: options.shapes, active: path.active });
   walk.seed(options.loss);
-  for (const node of path.nodes.toReversed()) walk.visit(node, path.active);
+  for (const node of path.nodes.toReversed()) walk.visit(node);
   return new Map(options.wrt.map((target) => [target, walk.name(target)]));
 }
 
 function checkOptions({ loss, wrt, shapes }: GradientOptions): void {
   for (const value of [loss, ...wrt]) {
-    if (!shapes.has(value)) {
+    const dtype = shapes.get(value)?.dtype;
+    if (dtype === undefined) {
       throw new SecateurError('INVALID_OPTION', `Expected the name of a value in the model, got ${value}`);
+    }
+    if (dtype !== 'float32' && dtype !== 'float64') {
+      throw new SecateurError('INVALID_OPTION', `Expected ${value} to be float32 or float64, got ${dtype}`);
     }
   }
   const shape = shapes.get(loss)?.shape ?? [];
@@ -52,45 +54,22 @@ function checkOptions({ loss, wrt, shapes }: GradientOptions): void {
   }
 }
 
-/** The nodes that depend on a target and that the loss depends on, and the values that depend on a target. */
-function pathBetween(nodes: readonly NodeProto[], { loss, wrt }: GradientOptions) {
-  const active = new Set(wrt);
-  for (const node of nodes) {
-    if (ruleOf(node) !== noGradient && node.input.some((value) => active.has(value))) {
-      for (const value of node.output) if (value !== '') active.add(value);
-    }
-  }
-  const wanted = new Set([loss]);
-  const onPath = nodes.toReversed().filter((node) => {
-    const used = node.output.some((value) => wanted.has(value) && active.has(value));
-    const flows = used && node.input.some((value) => active.has(value)) && ruleOf(node) !== noGradient;
-    if (flows) for (const value of node.input) if (active.has(value)) wanted.add(value);
-    return flows;
-  });
-  return { nodes: onPath.toReversed(), active };
-}
-
-function refuseUnsupported(nodes: readonly NodeProto[]): void {
-  const missing = nodes.filter((node) => ruleOf(node) === undefined);
-  if (missing.length === 0) return;
-  const list = missing.map((node) => {
-    const type = isStandard(node) ? node.opType : `${node.domain}.${node.opType}`;
-    return `${type} (${node.name || `output ${node.output[0]}`})`;
-  });
-  throw new SecateurError('UNSUPPORTED', `Expected operators that have a gradient, got ${list.join(', ')}`);
+interface Known {
+  readonly shapes: ReadonlyMap<Value, ValueFacts>;
+  readonly active: ReadonlySet<Value>;
 }
 
 /** The gradients so far. Contributions to a value are added up when it is asked for. */
 class Walk {
+  readonly #model: ModelProto;
   readonly #graph: GraphBuilder;
-  readonly #shapes: ReadonlyMap<Value, ValueFacts>;
-  readonly #opset: number;
+  readonly #known: Known;
   readonly #parts = new Map<Value, Value[]>();
 
-  constructor(graph: GraphBuilder, shapes: ReadonlyMap<Value, ValueFacts>, opset: number) {
+  constructor(model: ModelProto, graph: GraphBuilder, known: Known) {
+    this.#model = model;
     this.#graph = graph;
-    this.#shapes = shapes;
-    this.#opset = opset;
+    this.#known = known;
   }
 
   seed(loss: Value): void {
@@ -99,23 +78,24 @@ class Walk {
     this.#parts.set(loss, [this.#graph.constant(shape, one)]);
   }
 
-  visit(node: NodeProto, active: ReadonlySet<Value>): void {
+  visit(node: NodeProto): void {
     const rule = ruleOf(node);
-    const dY = this.#total(node.output[0] ?? '');
-    if (typeof rule !== 'function' || dY === undefined) return;
-    const context: RuleContext = {
-      node,
-      opset: this.#opset,
-      inputs: node.input,
-      outputs: node.output,
-      dY,
-      graph: this.#graph,
-      needs: (index) => active.has(node.input[index] ?? ''),
-      facts: (value) => this.#facts(value),
-      emit: (opType, inputs, attributes = {}) =>
-        this.#graph.op(opType, inputs, attributes, { name: `${node.name || node.output[0]}/grad` }),
-    };
-    this.#collect(context, rule(context));
+    const reached = node.output.flatMap((value, index) => (this.#parts.has(value) ? [index] : []));
+    if (typeof rule !== 'function' || reached.length === 0) return;
+    const asked = new Set<number>();
+    const context = this.#context(node, asked);
+    const gradients = rule(context);
+    const ignored = reached.find((index) => !asked.has(index));
+    if (ignored !== undefined) {
+      const which = `${node.opType} (${node.name || node.output[0]})`;
+      throw new SecateurError('UNSUPPORTED', `Expected the loss not to depend on output ${ignored} of ${which}`);
+    }
+    for (const [index, gradient] of gradients.entries()) {
+      const input = node.input[index];
+      if (gradient === null || input === undefined || !context.needs(index)) continue;
+      const value = typeof gradient === 'string' ? gradient : unbroadcast(context, input, gradient);
+      this.#parts.set(input, [...(this.#parts.get(input) ?? []), value]);
+    }
   }
 
   /** The gradient of a target under its own name. */
@@ -126,24 +106,31 @@ class Walk {
     return this.#graph.op('Sub', [target, target], {}, { name });
   }
 
-  #collect(context: RuleContext, gradients: Gradients): void {
-    for (const [index, gradient] of gradients.entries()) {
-      const input = context.inputs[index];
-      if (gradient === null || input === undefined || !context.needs(index)) continue;
-      const value = typeof gradient === 'string' ? gradient : this.#unbroadcast(context, input, gradient);
-      this.#parts.set(input, [...(this.#parts.get(input) ?? []), value]);
-    }
-  }
-
-  #unbroadcast(context: RuleContext, input: Value, gradient: { value: Value; shape: readonly number[] }): Value {
-    const { shape } = this.#facts(input);
-    const extra = gradient.shape.length - shape.length;
-    const repeated = gradient.shape.flatMap((size, axis) =>
-      axis >= extra && shape[axis - extra] === 1 && size !== 1 ? [axis] : [],
-    );
-    const leading = Array.from({ length: extra }, (_, axis) => axis);
-    const kept = repeated.length > 0 ? sum(context, gradient.value, repeated, true) : gradient.value;
-    return leading.length > 0 ? sum(context, kept, leading, false) : kept;
+  #context(node: NodeProto, asked: Set<number>): RuleContext {
+    const name = `${node.name || node.output[0]}/grad`;
+    const context: RuleContext = {
+      node,
+      opset: opsetOf(this.#model),
+      inputs: node.input,
+      outputs: node.output,
+      get dY() {
+        return context.dYs(0) ?? zerosLike(context, context.outputs[0] ?? '');
+      },
+      dYs: (index) => {
+        asked.add(index);
+        return this.#total(node.output[index] ?? '');
+      },
+      graph: this.#graph,
+      needs: (index) => this.#known.active.has(node.input[index] ?? ''),
+      facts: (value) => this.#facts(value),
+      emit: (opType, inputs, attributes = {}) => this.#graph.op(opType, inputs, attributes, { name }),
+      emitAll: (opType, inputs, count, attributes = {}) => this.#graph.ops(opType, inputs, count, attributes, { name }),
+      emitContrib: (opType, inputs, attributes = {}) => {
+        importContrib(this.#model);
+        return this.#graph.op(opType, inputs, attributes, { name, domain: contrib });
+      },
+    };
+    return context;
   }
 
   #total(value: Value): Value | undefined {
@@ -155,7 +142,7 @@ class Walk {
   }
 
   #facts(value: Value): ValueFacts {
-    const facts = this.#shapes.get(value);
+    const facts = this.#known.shapes.get(value);
     if (facts === undefined) throw new SecateurError('INTERNAL', `Expected the shape of ${value} to be known`);
     return facts;
   }

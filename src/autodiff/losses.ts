@@ -3,6 +3,7 @@
 import { SecateurError } from '../errors.js';
 import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
+import { opsetOf } from './opsets.js';
 
 /** Mean cross entropy of logits [N, C] and labels int64 [N]. */
 export interface CrossEntropy {
@@ -45,7 +46,7 @@ export function appendLoss(model: ModelProto, { output, loss, target = 'target' 
   if (graph.input.some(({ name }) => name === target)) {
     throw new SecateurError('INVALID_OPTION', `Expected an unused name for the targets, got ${target}`);
   }
-  const opset = Number(model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 1n);
+  const opset = opsetOf(model);
   const builder = GraphBuilder.extend(graph);
   const scope = builder.scope('loss');
   const sum = (value: Value, axes?: readonly number[]) => {

@@ -27,14 +27,20 @@ export interface RuleContext {
   readonly opset: number;
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
-  /** Gradient of output 0, in its shape. */
+  /** Gradient of output 0, in its shape; zeros where only other outputs have one. */
   readonly dY: Value;
+  /** Gradient of any output, in its shape. A gradient that no rule asks for is an error, not lost. */
+  dYs(output: number): Value | undefined;
   readonly graph: GraphBuilder;
   /** Whether the gradient of this input is wanted. */
   needs(input: number): boolean;
   facts(value: Value): ValueFacts;
   /** Adds a node called `<node>/grad`. */
   emit(opType: string, inputs: readonly NodeInput[], attributes?: Attributes): Value;
+  /** The same with several outputs. */
+  emitAll(opType: string, inputs: readonly NodeInput[], count: number, attributes?: Attributes): Value[];
+  /** The same from com.microsoft. */
+  emitContrib(opType: string, inputs: readonly NodeInput[], attributes?: Attributes): Value;
 }
 
 export type Rule = (context: RuleContext) => Gradients;
@@ -66,6 +72,11 @@ export function floatAttribute(node: NodeProto, name: string, otherwise: number)
   return node.attribute.find((attribute) => attribute.name === name)?.f ?? otherwise;
 }
 
+export function stringAttribute(node: NodeProto, name: string, otherwise: string): string {
+  const found = node.attribute.find((attribute) => attribute.name === name);
+  return found === undefined ? otherwise : new TextDecoder().decode(found.s);
+}
+
 /** A scalar constant of a value's element type, float32 or float64. */
 export function scalarLike(context: RuleContext, value: number, like: Value): Value {
   return context.facts(like).dtype === 'float64'
@@ -79,6 +90,11 @@ export function zerosOf(context: RuleContext, shape: Value, like: Value): Value 
   return context.emit('ConstantOfShape', [shape], { value: tensor('', [1], zero) });
 }
 
+/** Zeros in the shape and type of a value. Needs no static shape. */
+export function zerosLike(context: RuleContext, like: Value): Value {
+  return zerosOf(context, context.emit('Shape', [like]), like);
+}
+
 /** Sum over axes; ReduceSum takes them as an input since opset 13. */
 export function sum(context: RuleContext, value: Value, axes: readonly number[], keepDims: boolean): Value {
   const keepdims = keepDims ? 1 : 0;
@@ -90,4 +106,16 @@ export function sum(context: RuleContext, value: Value, axes: readonly number[],
 /** The value in the shape of another. Needs no static shape. */
 export function reshapeLike(context: RuleContext, value: Value, like: Value): Value {
   return context.emit('Reshape', [value, context.emit('Shape', [like])]);
+}
+
+/** A gradient summed over the axes along which its input was broadcast. */
+export function unbroadcast(context: RuleContext, input: Value, { value, shape: wide }: Broadcast): Value {
+  const { shape } = context.facts(input);
+  const extra = wide.length - shape.length;
+  const repeated = wide.flatMap((size, axis) =>
+    axis >= extra && shape[axis - extra] === 1 && size !== 1 ? [axis] : [],
+  );
+  const leading = Array.from({ length: extra }, (_, axis) => axis);
+  const kept = repeated.length > 0 ? sum(context, value, repeated, true) : value;
+  return leading.length > 0 ? sum(context, kept, leading, false) : kept;
 }

@@ -48,6 +48,19 @@ test('only what lies between targets and loss is differentiated; a target off th
   expect((run['w_grad']!.data as Float32Array)[1]).toBeCloseTo(Math.sinh(2), 4);
 });
 
+test('integers carry no gradient, and a loss or target of integers is refused', async () => {
+  const g = GraphBuilder.create('integers');
+  const x = g.input('x', 'float32', [2]);
+  const count = g.op('Cast', [g.op('Cast', [x], { to: 7 }, { name: 'whole' })], { to: 1 });
+  const loss = g.op('ReduceSum', [g.op('Mul', [x, count])], {}, { name: 'loss' }); // keeps its dimension: [1]
+  const model = modelOf(g.graph, { opset: 17 });
+  const feeds = { x: floats([2], [3.5, 5.25]) };
+  const shapes = await probe(model, feeds);
+  const { model: training } = buildTrainingGraph(model, { loss, wrt: [x], shapes });
+  expect([...((await (await open(training)).run(feeds))['x_grad']!.data as Float32Array)]).toEqual([3, 5]);
+  expect(() => buildTrainingGraph(model, { loss, wrt: ['whole'], shapes })).toThrow('got int64');
+});
+
 test('all unsupported operators are listed at once', async () => {
   const g = GraphBuilder.create('unsupported');
   const x = g.input('x', 'float32', [2]);

@@ -1,7 +1,7 @@
 // Every rule against central differences, over a table of shapes and attributes.
 import { expect, test } from 'vitest';
 import { noGradient } from '../../src/autodiff/rule.js';
-import { rules } from '../../src/autodiff/rules/index.js';
+import { contribRules, rules } from '../../src/autodiff/rules/index.js';
 import { float } from '../../src/onnx/build/attributes.js';
 import { type Case, worstError } from './support.js';
 
@@ -42,6 +42,10 @@ const products = [
 const cases: Case[] = [
   ...['Add', 'Sub', 'Mul'].flatMap((op) => broadcasts.map((shapes) => ({ op, shapes }))),
   ...broadcasts.map((shapes) => ({ op: 'Div', shapes, transform: positive })),
+  ...['Sum', 'Mean'].flatMap((op) => [
+    { op, shapes: [[2, 1, 3], [4, 1], []] },
+    { op, shapes: [[2, 3]] },
+  ]),
   ...['Identity', 'Neg', 'Abs', 'Exp', 'Relu', 'Sigmoid', 'Tanh', 'Softplus'].map((op) => ({ op, shapes: [[2, 5]] })),
   ...['Sqrt', 'Log', 'Reciprocal'].map((op) => ({ op, shapes: [[2, 5]], transform: positive })),
   { op: 'LeakyRelu', shapes: [[2, 5]], attributes: { alpha: float(0.2) } },
@@ -174,16 +178,34 @@ const cases: Case[] = [
   { op: 'Transpose', shapes: [[2, 3, 4]], attributes: { perm: [2, 0, 1] } },
   { op: 'Transpose', shapes: [[2, 3, 4]] },
   { op: 'Expand', shapes: [[2, 1]], integers: [[3, 2, 4]] },
+  { op: 'Split', shapes: [[2, 5]], integers: [[2, 3]], attributes: { axis: -1 }, outputs: 2, used: [0, 1] },
+  { op: 'Split', shapes: [[6]], outputs: 3, used: [2, 0], attributes: { split: [1, 2, 3] }, opset: 11 },
+  { op: 'Split', shapes: [[2, 5]], outputs: 3, used: [1], attributes: { axis: 1, num_outputs: 3 }, opset: 18 },
+  ...['none', 'tanh'].map((approximate) => ({ op: 'Gelu', shapes: [[2, 5]], attributes: { approximate }, opset: 20 })),
 ];
 
-test.each(cases.map((item) => [`${item.op} ${JSON.stringify(item.shapes)} opset ${item.opset ?? 17}`, item] as const))(
-  '%s',
-  async (_, item) => {
-    expect(await worstError(item)).toBeLessThan(2e-3);
-  },
-);
+const contribCases: Case[] = [
+  ...[0, 1, 2, 3].map((bits) => {
+    const [transA, transB] = [bits & 1, bits >> 1];
+    const shapes = [transA ? [2, 3, 2] : [2, 2, 3], transB ? [1, 4, 3] : [1, 3, 4]];
+    return { op: 'FusedMatMul', shapes, attributes: { transA, transB, alpha: float(0.5) } };
+  }),
+  ...['Gelu', 'FastGelu'].map((op) => ({ op, shapes: [[2, 5]] })),
+  ...['FastGelu', 'BiasGelu'].map((op) => ({ op, shapes: [[2, 5], [5]] })),
+  { op: 'QuickGelu', shapes: [[2, 5]], attributes: { alpha: float(1.5) } },
+].map((item) => ({ ...item, domain: 'com.microsoft' }));
+
+test.each(
+  [...cases, ...contribCases].map(
+    (item) => [`${item.op} ${JSON.stringify(item.shapes)} opset ${item.opset ?? 17}`, item] as const,
+  ),
+)('%s', async (_, item) => {
+  expect(await worstError(item)).toBeLessThan(2e-3);
+});
 
 test('every rule has a case', () => {
-  const tested = new Set(cases.map(({ op }) => op));
-  expect([...rules].filter(([op, rule]) => rule !== noGradient && !tested.has(op)).map(([op]) => op)).toEqual([]);
+  for (const [table, its] of [[rules, cases] as const, [contribRules, contribCases] as const]) {
+    const tested = new Set(its.map(({ op }) => op));
+    expect([...table].filter(([op, rule]) => rule !== noGradient && !tested.has(op)).map(([op]) => op)).toEqual([]);
+  }
 });

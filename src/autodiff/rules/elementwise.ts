@@ -31,6 +31,11 @@ export const elementwise: RuleFamily = {
     const second = () => full(c, c.emit('Neg', [c.emit('Mul', [quotient, output(c)])]));
     return [full(c, quotient), c.needs(1) ? second() : null];
   },
+  Sum: (c) => c.inputs.map(() => full(c, c.dY)),
+  Mean: (c) => {
+    const share = c.emit('Mul', [c.dY, scalarLike(c, 1 / c.inputs.length, output(c))]);
+    return c.inputs.map(() => full(c, share));
+  },
   Neg: (c) => [c.emit('Neg', [c.dY])],
   // 0 where x is 0
   Abs: (c) => [c.emit('Mul', [c.dY, c.emit('Sign', [input(c, 0)])])],

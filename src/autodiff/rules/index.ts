@@ -1,10 +1,12 @@
 // The table of all rules. An operator is in it, or marked as without a gradient, or unsupported.
 import { isStandard } from '../../onnx/graph.js';
 import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
+import { contrib } from '../opsets.js';
 import { noGradient, type Rule, type RuleFamily } from '../rule.js';
 import { convolution } from './convolution.js';
 import { elementwise } from './elementwise.js';
-import { linear } from './linear.js';
+import { contribGelu, gelu } from './gelu.js';
+import { contribLinear, linear } from './linear.js';
 import { pooling } from './pooling.js';
 import { reduction } from './reduction.js';
 import { shape } from './shape.js';
@@ -19,11 +21,17 @@ const steps: RuleFamily = Object.fromEntries(
 );
 
 /** Rules by operator of ai.onnx. */
-export const rules: ReadonlyMap<string, Rule | typeof noGradient> = new Map(
-  [elementwise, linear, convolution, pooling, reduction, shape, steps].flatMap((family) => Object.entries(family)),
-);
+export const rules = table([elementwise, gelu, linear, convolution, pooling, reduction, shape, steps]);
+
+/** Rules by operator of com.microsoft, ONNX Runtime's own. */
+export const contribRules = table([contribGelu, contribLinear]);
 
 /** The rule of a node; undefined where its operator has none. */
 export function ruleOf(node: NodeProto): Rule | typeof noGradient | undefined {
-  return isStandard(node) ? rules.get(node.opType) : undefined;
+  if (isStandard(node)) return rules.get(node.opType);
+  return node.domain === contrib ? contribRules.get(node.opType) : undefined;
+}
+
+function table(families: readonly RuleFamily[]): ReadonlyMap<string, Rule | typeof noGradient> {
+  return new Map(families.flatMap((family) => Object.entries(family)));
 }

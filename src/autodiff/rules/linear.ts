@@ -1,10 +1,13 @@
 // Products of matrices: Gemm and MatMul of all ranks.
+import { SecateurError } from '../../errors.js';
+import { float } from '../../onnx/build/attributes.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
 import {
   type Broadcast,
   floatAttribute,
   input,
   intAttribute,
+  output,
   type Rule,
   type RuleContext,
   type RuleFamily,
@@ -64,4 +67,28 @@ function transposed(c: RuleContext, value: Value, rank: number): Value {
   return c.emit('Transpose', [value], { perm: [...perm.slice(0, -2), rank - 1, rank - 2] });
 }
 
+// Y = alpha A' B', as MatMul with either matrix transposed
+const fusedMatMul: Rule = (c) => {
+  const { node, dY } = c;
+  const [a, b] = [input(c, 0), input(c, 1)];
+  const shapes = [c.facts(a).shape, c.facts(b).shape, c.facts(output(c)).shape] as const;
+  const batched = intAttribute(node, 'transBatchA', 0) + intAttribute(node, 'transBatchB', 0) > 0;
+  if (batched || shapes.some(({ length }) => length < 2)) {
+    const which = `FusedMatMul ${node.name || output(c)}`;
+    throw new SecateurError('UNSUPPORTED', `Expected ${which} to have matrices and no transBatch, got other inputs`);
+  }
+  const [transA, transB] = [intAttribute(node, 'transA', 0), intAttribute(node, 'transB', 0)];
+  const alpha = float(floatAttribute(node, 'alpha', 1));
+  const product = (left: Value, right: Value, of: 0 | 1, [first, second]: readonly [number, number]): Broadcast => ({
+    value: c.emitContrib('FusedMatMul', [left, right], { alpha, transA: first, transB: second }),
+    shape: [...shapes[2].slice(0, -2), ...shapes[of].slice(-2)],
+  });
+  const dA = () => (transA ? product(b, dY, 0, [transB, 1]) : product(dY, b, 0, [0, 1 - transB]));
+  const dB = () => (transB ? product(dY, a, 1, [1, transA]) : product(a, dY, 1, [1 - transA, 0]));
+  return [c.needs(0) ? dA() : null, c.needs(1) ? dB() : null];
+};
+
 export const linear: RuleFamily = { Gemm: gemm, MatMul: matMul };
+
+/** Of com.microsoft. */
+export const contribLinear: RuleFamily = { FusedMatMul: fusedMatMul };
