@@ -3,7 +3,7 @@ import { isStandard } from '../../onnx/graph.js';
 import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
 import { contrib } from '../opsets.js';
 import { noGradient, type Rule, type RuleFamily } from '../rule.js';
-import { convolution } from './convolution.js';
+import { convolution } from './convolution/conv.js';
 import { elementwise } from './elementwise.js';
 import { contribGelu, gelu } from './gelu.js';
 import { contribLinear, linear } from './linear.js';

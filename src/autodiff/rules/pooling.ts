@@ -29,11 +29,17 @@ const maxPool: Rule = (c) => {
   if (intAttribute(c.node, 'storage_order', 0) !== 0) {
     throw new SecateurError('UNSUPPORTED', `Expected MaxPool ${c.node.name} to have storage_order 0, got 1`);
   }
+  const indices = indicesOf(c);
+  if (!adds && c.facts(input(c, 0)).dtype === 'float32') {
+    // Writes zeros and maxima without reading: a quarter of the time of ScatterElements.
+    const attributes = { kernel_shape: kernel, strides: intsAttribute(c.node, 'strides') ?? kernel.map(() => 1) };
+    return [c.emit('MaxUnpool', [c.dY, indices, c.emit('Shape', [input(c, 0)])], attributes)];
+  }
   const flat = c.graph.int64([-1]);
   const size = c.emit('Reshape', [c.emit('Size', [input(c, 0)]), c.graph.int64([1])]);
-  const indices = c.emit('Reshape', [indicesOf(c), flat]);
+  const positions = c.emit('Reshape', [indices, flat]);
   const updates = c.emit('Reshape', [c.dY, flat]);
-  const scattered = c.emit('ScatterElements', [zerosOf(c, size, input(c, 0)), indices, updates], {
+  const scattered = c.emit('ScatterElements', [zerosOf(c, size, input(c, 0)), positions, updates], {
     axis: 0,
     reduction: adds ? 'add' : undefined,
   });

@@ -1,0 +1,76 @@
+// The gradient of a convolution's weights: patches of the input times dY. Copying patches costs more than multiplying
+// them, so the copies are shared: those for the offsets along the kernel's last axis are made once and stacked as rows
+// of one matrix; the other offsets only cut runs of whole lines out of them (docs/performance.md has the alternatives).
+import type { Value } from '../../../onnx/build/graph-builder.js';
+import { input, type RuleContext, sum } from '../../rule.js';
+import { at, type Geometry, product } from './geometry.js';
+
+// dW[m, c, k] = sum over n and p of X[n, c, s p + d k] dY[n, m, p]. With groups, channels are [G, C / G] on the way.
+export function weightGradient(c: RuleContext, geometry: Geometry): Value {
+  const { kernel, result, group } = geometry;
+  const [outputs = 0, channels = 0] = c.facts(input(c, 1)).shape;
+  const groups = group === 1 ? [] : [group];
+  const last = kernel.length - 1;
+  const width = at(kernel, last);
+  const columns = lastAxisCopies(c, geometry);
+  const matrix = (value: Value, rows: number) =>
+    c.emit('Reshape', [value, c.graph.int64([-1, ...groups, rows, product(result)])]);
+  const dY = matrix(c.dY, outputs / group);
+  const parts = offsets(kernel.slice(0, -1)).map((offset) => {
+    const places = offset.map((at, axis) => ({ at, axis }));
+    const patches = matrix(window(c, columns, geometry, places), width * channels);
+    return sum(c, c.emitContrib('FusedMatMul', [patches, dY], { transB: 1 }), [0], false);
+  });
+  // [other offsets, G, last offset, C / G, M / G] to [G, M / G, C / G, other offsets, last offset].
+  const stacked = parts.length === 1 ? (parts[0] ?? '') : c.emit('Concat', parts, { axis: 0 });
+  const apart = c.emit('Reshape', [stacked, c.graph.int64([parts.length, group, width, channels, outputs / group])]);
+  const turned = c.emit('Transpose', [apart], { perm: [1, 4, 3, 0, 2] });
+  return c.emit('Reshape', [turned, c.graph.int64([outputs, channels, ...kernel])]);
+}
+
+/** X padded, once for each offset along the last axis: [N, (G,) k C / G, ...]. */
+function lastAxisCopies(c: RuleContext, geometry: Geometry): Value {
+  const { space, kernel, pads, group } = geometry;
+  const channels = c.facts(input(c, 0)).shape[1] ?? 0;
+  const x =
+    group === 1
+      ? input(c, 0)
+      : c.emit('Reshape', [input(c, 0), c.graph.int64([-1, group, channels / group, ...space])]);
+  const outer = group === 1 ? [0, 0] : [0, 0, 0];
+  const [begins, ends] = [pads.slice(0, space.length), pads.slice(space.length)];
+  const padded = pads.some((pad) => pad !== 0)
+    ? c.emit('Pad', [x, c.graph.int64([...outer, ...begins, ...outer, ...ends])])
+    : x;
+  const axis = space.length - 1;
+  const copies = Array.from({ length: at(kernel, axis) }, (_, at) => window(c, padded, geometry, [{ at, axis }]));
+  return copies.length === 1 ? (copies[0] ?? '') : c.emit('Concat', copies, { axis: outer.length - 1 });
+}
+
+/** An offset in the kernel along an axis of space. */
+interface Place {
+  readonly at: number;
+  readonly axis: number;
+}
+
+/** The pixels of padded X that kernel elements at some places meet, along the axes of these places. */
+function window(c: RuleContext, value: Value, geometry: Geometry, places: readonly Place[]): Value {
+  const { space, strides, dilations, pads, result, group } = geometry;
+  const cuts = places.map(({ at: offset, axis }) => {
+    const start = offset * at(dilations, axis);
+    const step = at(strides, axis);
+    const length = at(space, axis) + at(pads, axis) + at(pads, axis + space.length);
+    return { axis: axis + (group === 1 ? 2 : 3), start, end: start + (at(result, axis) - 1) * step + 1, step, length };
+  });
+  const partial = cuts.filter(({ start, end, step, length }) => start > 0 || end < length || step > 1);
+  if (partial.length === 0) return value;
+  const list = (key: 'start' | 'end' | 'axis' | 'step') => c.graph.int64(partial.map((cut) => cut[key]));
+  return c.emit('Slice', [value, list('start'), list('end'), list('axis'), list('step')]);
+}
+
+/** All index vectors below some bounds, the last index running fastest. */
+function offsets(bounds: readonly number[]): number[][] {
+  return bounds.reduce<number[][]>(
+    (prefixes, bound) => prefixes.flatMap((prefix) => Array.from({ length: bound }, (_, index) => [...prefix, index])),
+    [[]],
+  );
+}
