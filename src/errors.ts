@@ -72,3 +72,8 @@ export function invalidOption(option: string, expected: string, actual: unknown)
 export function isSecateurError(error: unknown): error is SecateurError {
   return error instanceof Error && error.name === 'SecateurError' && 'code' in error;
 }
+
+/** What a call ends with when its signal fires; the signal's reason is the cause. */
+export function aborted(signal: AbortSignal, state = 'nothing was written'): SecateurError {
+  return new SecateurError('ABORTED', `Aborted; ${state}`, { cause: signal.reason });
+}

@@ -5,6 +5,7 @@ import type { Value } from '../onnx/build/graph-builder.js';
 import { valueInfo } from '../onnx/build/tensors.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
 import { addGradients, type GradientOptions } from './gradient.js';
+import { moveToInputs } from './parameter-inputs.js';
 
 export interface TrainingGraph {
   readonly model: ModelProto;
@@ -26,13 +27,8 @@ export function buildTrainingGraph(model: ModelProto, options: GradientOptions):
   const gradients = addGradients(training, options);
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INTERNAL', 'Expected a graph');
-  const parameters = new Set(options.wrt);
   const inputs = new Set(graph.input.map(({ name }) => name));
-  for (const { name } of graph.initializer) {
-    const facts = options.shapes.get(name);
-    if (parameters.has(name) && !inputs.has(name) && facts) graph.input.push(valueInfo(name, facts.dtype, facts.shape));
-  }
-  graph.initializer = graph.initializer.filter(({ name }) => !parameters.has(name));
+  moveToInputs(graph, new Set(options.wrt), options.shapes);
   graph.output = [options.loss, ...gradients.values()].map((name) => {
     const value = [...gradients].find(([, gradient]) => gradient === name)?.[0] ?? name;
     const facts = options.shapes.get(value) ?? { dtype: 'float32' as const, shape: [] };

@@ -1,5 +1,5 @@
 // The addon as the rest of the package uses it: loaded on first use, with failures as SecateurErrors.
-import { SecateurError, type SecateurErrorCode, type SecateurErrorFields } from '../errors.js';
+import { aborted, SecateurError, type SecateurErrorCode, type SecateurErrorFields } from '../errors.js';
 import type { NativeAddon, NativeCancel, NativeControl, NativeProgress } from './contract.js';
 import loader from './load.cjs';
 
@@ -79,8 +79,4 @@ export function callNativeSync<T>(call: (native: NativeAddon) => T): T {
   } catch (error) {
     throw toSecateurError(error);
   }
-}
-
-function aborted(signal: AbortSignal): SecateurError {
-  return new SecateurError('ABORTED', 'Aborted; nothing was written', { cause: signal.reason });
 }

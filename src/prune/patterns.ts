@@ -13,7 +13,7 @@ export interface Pattern {
 
 /** Compiles globs and makes sure that each matches a name. */
 export function compilePatterns(
-  option: 'include' | 'exclude',
+  option: string,
   globs: readonly string[],
   names: readonly string[],
 ): Pattern[] {

@@ -1,0 +1,91 @@
+// Where a trainer's batches come from: a data set's Batches, or feeds of the user's own; and their checks. Every epoch
+// starts the source anew.
+import { Batches, prefetch } from '../data/batches.js';
+import { checkClassIndices } from '../data/dataset.js';
+import { checkFeeds, type FeedSource, type Feeds, toFeeds } from '../data/feeds.js';
+import { SecateurError } from '../errors.js';
+import type { Trainable } from './trainable.js';
+
+/**
+ * Batches; or feeds by input name (with the labels under the name that `trainer.trainable.target` has), from an iterable
+ * that begins anew each epoch, or from a function that is called once an epoch.
+ */
+export type BatchSource = Batches | FeedSource | ((epoch: number) => FeedSource);
+
+export interface SourceBatch {
+  readonly feeds: Feeds;
+  readonly samples: number;
+  /** Its place in the epoch, from 0. */
+  readonly batch: number;
+  /** `over`: nobody needs the feeds' memory afterwards. */
+  readonly hand: 'over' | 'copy';
+}
+
+/** Batches an epoch, where the source says so. */
+export function batchesPerEpoch(source: BatchSource): number | undefined {
+  return source instanceof Batches ? source.perEpoch : undefined;
+}
+
+/**
+ * The checked batches of one epoch from batch `from` on; the next is made while the one before is used.
+ *
+ * @throws SecateurError INVALID_DATA with the batch and input where data do not fit the model, or there are none.
+ */
+export async function* epochOf(
+  source: BatchSource,
+  trainable: Trainable,
+  epoch: number,
+  from = 0,
+): AsyncGenerator<SourceBatch, void, undefined> {
+  const made = source instanceof Batches ? ownBatches(source, trainable, epoch, from) : others(source, epoch, from);
+  let count = 0;
+  for await (const batch of prefetch(made)) {
+    checkFeeds(batch.feeds, trainable.inputs, batch.batch);
+    checkLabels(batch, trainable);
+    count += 1;
+    yield batch;
+  }
+  if (count > 0 || from > 0) return;
+  throw new SecateurError(
+    'INVALID_DATA',
+    `Expected at least one batch of data in epoch ${epoch}, got none; a generator ends with its first epoch: give a function`,
+  );
+}
+
+function* ownBatches(source: Batches, trainable: Trainable, epoch: number, from: number): Generator<SourceBatch> {
+  const names = { inputs: onlyInput(trainable), labels: trainable.target };
+  for (const batch of source.epoch(epoch, from)) {
+    yield { feeds: toFeeds(batch, names), samples: batch.size, batch: batch.position.batch, hand: 'over' };
+  }
+}
+
+async function* others(
+  source: FeedSource | ((epoch: number) => FeedSource),
+  epoch: number,
+  from: number,
+): AsyncGenerator<SourceBatch> {
+  let batch = 0;
+  for await (const feeds of typeof source === 'function' ? source(epoch) : source) {
+    if (batch >= from) {
+      const [first] = Object.values(feeds);
+      yield { feeds, samples: first?.dims[0] ?? 1, batch, hand: 'copy' };
+    }
+    batch += 1;
+  }
+}
+
+function onlyInput({ inputs, target }: Trainable): string {
+  const [first, ...more] = inputs.filter(({ name }) => name !== target);
+  if (first !== undefined && more.length === 0) return first.name;
+  const names = inputs.map(({ name }) => name).join(', ');
+  const advice = 'feed a model with several inputs from an iterable of feeds';
+  throw new SecateurError('INVALID_DATA', `Expected a model with one input beside the labels, got ${names}; ${advice}`);
+}
+
+/** The runtime would read past the classes, or count a wrong label as none. */
+function checkLabels({ feeds, batch }: SourceBatch, { target, classes, ignoreIndex }: Trainable): void {
+  const labels = feeds[target]?.data;
+  if (classes === undefined || !(labels instanceof BigInt64Array)) return;
+  const counted = ignoreIndex === undefined ? labels : labels.filter((label) => label !== BigInt(ignoreIndex));
+  checkClassIndices(counted, classes, `batch ${batch}`);
+}

@@ -1,0 +1,51 @@
+// Loss and accuracy over a data set, whoever computes the batches.
+import type { FeedTensor } from '../data/feeds.js';
+import { Classification } from '../metrics/classification.js';
+import { Mean } from '../metrics/mean.js';
+import { type BatchSource, epochOf, type SourceBatch } from './batch-source.js';
+import type { EvaluationResult } from './engine/plan.js';
+import type { Trainable } from './trainable.js';
+
+/** What a model is worth on some data. */
+export interface Evaluation {
+  /** `regression`: everything that has no classes. */
+  readonly task: 'classification' | 'regression';
+  readonly samples: number;
+  /** Mean over the samples. */
+  readonly loss: number;
+  /** Fraction of samples whose label ranks first, in [0, 1]; null without classes. */
+  readonly accuracy: number | null;
+}
+
+export interface EvaluateOptions {
+  /** Called after each batch. */
+  onProgress?: ((batch: number, batches: number | undefined) => void) | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Evaluates one epoch of `source`, batch by batch, by `run`. */
+export async function evaluateBatches(
+  source: BatchSource,
+  trainable: Trainable,
+  run: (batch: SourceBatch, outputs: readonly string[]) => Promise<EvaluationResult>,
+  onBatch: (batch: number) => void = () => undefined,
+): Promise<Evaluation> {
+  const { classes, output, target, ignoreIndex } = trainable;
+  const loss = new Mean();
+  const scores = classes === undefined ? undefined : new Classification(classes, ignoreOption(ignoreIndex));
+  for await (const batch of epochOf(source, trainable, 0)) {
+    // The feeds' memory may be gone after the run.
+    const labels = batch.feeds[target]?.data.slice();
+    const result = await run(batch, scores === undefined ? [] : [output]);
+    loss.add(result.loss, batch.samples);
+    const logits = result.outputs[output] as (FeedTensor & { data: Float32Array }) | undefined;
+    if (scores !== undefined && logits !== undefined) scores.add(logits.data, labels as BigInt64Array);
+    onBatch(batch.batch);
+  }
+  const task = scores === undefined ? 'regression' : 'classification';
+  return { task, samples: loss.weight, loss: loss.value, accuracy: scores?.accuracy ?? null };
+}
+
+function ignoreOption(ignoreIndex: number | undefined): { ignoreIndex?: number } {
+  return ignoreIndex === undefined ? {} : { ignoreIndex };
+}

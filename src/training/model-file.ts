@@ -1,0 +1,86 @@
+// From a model to a trainable with its stores, and back to a file. The model's tensors become views of the stores, so
+// that it always holds what training has made of it, and no weight is in memory twice.
+import { clone } from '@bufbuild/protobuf';
+import { SecateurError } from '../errors.js';
+import { readModel } from '../onnx/load.js';
+import { materialize } from '../onnx/payload.js';
+import { type ModelProto, ModelProtoSchema, type TensorProto } from '../onnx/schema/onnx_pb.js';
+import { writeModel } from '../onnx/write.js';
+import { ParameterStore } from './parameter-store.js';
+import { prepareTraining, type Trainable, type TrainableOptions } from './trainable.js';
+
+export interface LoadedTrainable {
+  readonly model: ModelProto;
+  readonly trainable: Trainable;
+  readonly store: ParameterStore;
+  readonly buffers: ParameterStore;
+}
+
+/** Reads and differentiates a model, and moves its parameters into stores. */
+export async function loadTrainable(source: string | ModelProto, options: TrainableOptions): Promise<LoadedTrainable> {
+  const model = typeof source === 'string' ? readWhole(source) : source;
+  const trainable = await prepareTraining(model, options);
+  const store = ParameterStore.create(
+    trainable.parameters.map(({ name, shape, prune }) => ({ name, size: elementsOf(shape), prune })),
+  );
+  const buffers = ParameterStore.create(
+    trainable.buffers.map(({ name, shape }) => ({ name, size: elementsOf(shape), prune: false })),
+  );
+  moveInto(store, model, trainable.parameters);
+  moveInto(buffers, model, trainable.buffers);
+  return { model, trainable, store, buffers };
+}
+
+function readWhole(path: string): ModelProto {
+  const loaded = readModel(path);
+  materialize(loaded);
+  return loaded.model;
+}
+
+function elementsOf(shape: readonly number[]): number {
+  return shape.reduce((product, size) => product * size, 1);
+}
+
+/** Copies tensors into a store, and makes them views of it. */
+function moveInto(store: ParameterStore, model: ModelProto, list: readonly { readonly name: string }[]): void {
+  const views = store.views('parameters');
+  for (const [index, { name }] of list.entries()) {
+    const tensor = initializer(model, name);
+    const view = views[index] ?? new Float32Array(0);
+    const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+    if (tensor.rawData.byteLength !== bytes.byteLength) {
+      throw new SecateurError(
+        'INVALID_MODEL',
+        `Expected ${bytes.byteLength} bytes in tensor ${name}, got ${tensor.rawData.byteLength}`,
+        {
+          tensor: name,
+        },
+      );
+    }
+    bytes.set(tensor.rawData);
+    tensor.rawData = bytes;
+  }
+}
+
+function initializer(model: ModelProto, name: string): TensorProto {
+  const found = model.graph?.initializer.find((tensor) => tensor.name === name);
+  if (found === undefined) throw new SecateurError('INTERNAL', `Expected an initializer ${name}`, { tensor: name });
+  return found;
+}
+
+/** Writes the model; with `averages`, with the moving averages of that store in place of the parameters. */
+export async function saveModel(
+  path: string,
+  model: ModelProto,
+  { parameters }: Trainable,
+  averages: ParameterStore | undefined,
+): Promise<void> {
+  if (averages === undefined) return await writeModel(path, model);
+  const copy = clone(ModelProtoSchema, model);
+  const views = averages.views('average');
+  for (const [index, { name }] of parameters.entries()) {
+    const view = views[index] ?? new Float32Array(0);
+    initializer(copy, name).rawData = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  }
+  await writeModel(path, copy);
+}

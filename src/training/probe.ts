@@ -1,0 +1,71 @@
+// Learns the shape and type of every value of a model by running it once with made-up feeds, so that no shape inference
+// has to be written (autodiff/shape-probe.ts makes the model to run).
+
+import type { ValueFacts } from '../autodiff/rule.js';
+import { shapeProbe, shapesOf } from '../autodiff/shape-probe.js';
+import { SecateurError } from '../errors.js';
+import type { ModelProto } from '../onnx/schema/onnx_pb.js';
+import { type RuntimeTensor, type RuntimeValue, Session } from '../runtime/session.js';
+
+/** A batch of 1 could not be told from a dimension that is broadcast. */
+const BATCH = 2;
+
+/** Shapes of inputs by name, the batch included; needed where a model leaves more than the batch open. */
+export type InputShapes = Readonly<Record<string, readonly number[]>>;
+
+/**
+ * Facts of every value of the model.
+ *
+ * @throws SecateurError INVALID_OPTION where an input's shape is open and not given; NO_RUNTIME; RUNTIME.
+ */
+export async function probeShapes(
+  model: ModelProto,
+  shapes: InputShapes = {},
+): Promise<ReadonlyMap<string, ValueFacts>> {
+  const session = await Session.open(shapeProbe(model), { optimize: 'none' });
+  try {
+    const initializers = new Set(model.graph?.initializer.map(({ name }) => name));
+    const inputs = session.inputs.filter(({ name }) => !initializers.has(name));
+    const feeds = Object.fromEntries(inputs.map((input) => [input.name, madeUp(session, input, shapes[input.name])]));
+    const run = await session.run(feeds);
+    return shapesOf(model, { ...feeds, ...run });
+  } finally {
+    await session.close();
+  }
+}
+
+/** Zeros: a valid class, index, mask and number. */
+function madeUp(session: Session, input: RuntimeValue, given: readonly number[] | undefined): RuntimeTensor {
+  const dims = given ?? input.dims.map((size, axis) => (axis === 0 && typeof size === 'string' ? BATCH : size));
+  const open = dims.find((size) => typeof size === 'string' || size < 0);
+  if (open !== undefined || dims.length !== input.dims.length) {
+    throw new SecateurError(
+      'INVALID_OPTION',
+      `Expected the shape of input ${input.name} in inputShapes, since the model leaves it open: [${input.dims.join(', ')}]`,
+      { option: 'inputShapes', tensor: input.name },
+    );
+  }
+  const shape = dims as readonly number[];
+  const elements = shape.reduce((product, size) => product * size, 1);
+  return session.tensor(zeros(input, elements), shape, input.type as 'float32');
+}
+
+function zeros({ name, type }: RuntimeValue, elements: number): NodeJS.TypedArray {
+  switch (type) {
+    case 'float32':
+      return new Float32Array(elements);
+    case 'float64':
+      return new Float64Array(elements);
+    case 'int64':
+      return new BigInt64Array(elements);
+    case 'int32':
+      return new Int32Array(elements);
+    case 'uint8':
+    case 'bool':
+      return new Uint8Array(elements);
+    default:
+      throw new SecateurError('UNSUPPORTED', `Expected input ${name} to be of a type that data can feed, got ${type}`, {
+        tensor: name,
+      });
+  }
+}

@@ -1,0 +1,243 @@
+// The trainer: a model's parameters in the addon's memory, and a thread that takes steps on them. It knows steps, epochs
+// and evaluations; what to do when is the methods' business (methods/).
+import { aborted, SecateurError } from '../errors.js';
+import type { ModelProto } from '../onnx/schema/onnx_pb.js';
+import { checkKeys, checkNumber } from '../options.js';
+import { type BatchSource, batchesPerEpoch, epochOf, type SourceBatch } from './batch-source.js';
+import { EngineClient } from './engine/client.js';
+import type { StepResult } from './engine/plan.js';
+import { type EvaluateOptions, type Evaluation, evaluateBatches } from './evaluation.js';
+import { loadTrainable, saveModel } from './model-file.js';
+import type { OptimizerOptions } from './optimizer.js';
+import type { ParameterStore } from './parameter-store.js';
+import { type PhaseRate, phaseSchedule } from './phase-rate.js';
+import { enginePlan } from './prepare-engine.js';
+import type { Schedule } from './schedules.js';
+import type { Trainable, TrainableOptions } from './trainable.js';
+
+export interface TrainerOptions extends TrainableOptions {
+  /** @default { type: 'adamw', learningRate: 1e-3 } */
+  optimizer?: OptimizerOptions;
+  /** Batches whose gradients make one step, 1 or more. @default 1 */
+  accumulate?: number;
+  /** Keeps a moving average of the parameters with this decay, [0, 1); 0 is off. @default 0 */
+  averageDecay?: number;
+  /** The most threads; 0 means all cores. Results depend on it in the last bits. @default 0 */
+  threads?: number;
+}
+
+/** Passes over the data. */
+export interface FitOptions {
+  /** The epoch to end before. @default 1 */
+  epochs?: number;
+  /** Where to begin; what lies before it is left out. @default { epoch: 0, batch: 0 } */
+  from?: { readonly epoch: number; readonly batch: number };
+  /** In place of the optimizer's: a rate, a schedule over these epochs, or a function of the step in them. */
+  learningRate?: PhaseRate;
+  /** Weight of the ADMM pull towards Z, >= 0; needs a projection before. @default 0 */
+  rho?: number;
+  /** Ends between two steps with a SecateurError ABORTED. */
+  signal?: AbortSignal | undefined;
+}
+
+/** What a step of `fit` did. */
+export interface Step {
+  /** Steps of the optimizer so far. */
+  readonly step: number;
+  readonly epoch: number;
+  /** The last batch of the step, from 0, and how many the epoch has; undefined where a source does not say. */
+  readonly batch: number;
+  readonly batches: number | undefined;
+  readonly samples: number;
+  /** Mean over the step's samples. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** NaN unless gradients are clipped. */
+  readonly gradientNorm: number;
+  /** Milliseconds of the step in the training thread, and of those in ONNX Runtime. */
+  readonly totalMs: number;
+  readonly runtimeMs: number;
+}
+
+const FIT_KEYS = ['epochs', 'from', 'learningRate', 'rho', 'signal'];
+const KEYS = [
+  ...['include', 'exclude', 'trainable', 'frozen', 'loss', 'lossOutput', 'inputShapes'],
+  ...['optimizer', 'accumulate', 'averageDecay', 'threads'],
+];
+const defaultOptimizer: OptimizerOptions = { type: 'adamw', learningRate: 1e-3 };
+
+interface Parts {
+  model: ModelProto;
+  trainable: Trainable;
+  store: ParameterStore;
+  buffers: ParameterStore;
+  engine: EngineClient;
+  options: Required<Pick<TrainerOptions, 'optimizer' | 'accumulate' | 'averageDecay' | 'threads'>>;
+}
+
+/**
+ * @example
+ * const trainer = await Trainer.create('model.onnx', { optimizer: { type: 'adamw', learningRate: 1e-3 } });
+ * for await (const { loss } of trainer.fit(batches, { epochs: 3 })) console.log(loss);
+ * await trainer.save('trained.onnx');
+ * await trainer.close();
+ */
+export class Trainer {
+  readonly #parts: Parts;
+  #steps = 0;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Reads a model, differentiates it and starts the training thread.
+   *
+   * @param model an ONNX file, or a model in memory, whose tensors become views of the trainer's memory.
+   * @throws SecateurError INVALID_OPTION, INVALID_MODEL, UNSUPPORTED with all operators that have no gradient, NO_RUNTIME.
+   */
+  static async create(model: string | ModelProto, options: TrainerOptions = {}): Promise<Trainer> {
+    checkKeys('option', Object.keys(options), KEYS);
+    const { optimizer = defaultOptimizer, accumulate = 1, averageDecay = 0, threads = 0 } = options;
+    checkNumber('accumulate', accumulate, { least: 1, whole: true });
+    checkNumber('averageDecay', averageDecay, { least: 0, below: 1 });
+    checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
+    const loaded = await loadTrainable(model, options);
+    const settings = { optimizer, accumulate, averageDecay, threads };
+    const engine = await EngineClient.open(enginePlan(loaded, settings));
+    return new Trainer({ ...loaded, engine, options: settings });
+  }
+
+  /** Parameters, gradients, momenta and ADMM state, in the order of `trainable.parameters`. */
+  get store(): ParameterStore {
+    return this.#parts.store;
+  }
+
+  /** Running statistics, which no optimizer touches. */
+  get buffers(): ParameterStore {
+    return this.#parts.buffers;
+  }
+
+  get trainable(): Trainable {
+    return this.#parts.trainable;
+  }
+
+  get options(): Parts['options'] {
+    return this.#parts.options;
+  }
+
+  /** Steps taken, which bias correction goes by. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  async setSteps(steps: number): Promise<void> {
+    await this.#parts.engine.setSteps(steps);
+    this.#steps = steps;
+  }
+
+  /**
+   * Trains. The training thread works while the caller's loop body runs only if that does not wait for it; between two
+   * steps the parameters may be read and written.
+   *
+   * @throws SecateurError INVALID_DATA, INVALID_OPTION, ABORTED; DIVERGED, with the step as `index`, where loss or
+   *   gradients are not finite: the parameters are those before that step.
+   */
+  async *fit(source: BatchSource, options: FitOptions = {}): AsyncGenerator<Step, void, undefined> {
+    checkKeys('option', Object.keys(options), FIT_KEYS);
+    const { epochs = 1, from = { epoch: 0, batch: 0 }, signal } = options;
+    checkNumber('epochs', epochs, { least: 0, whole: true });
+    const batches = batchesPerEpoch(source);
+    const rate = this.#rate(options, epochs, batches);
+    for (let epoch = from.epoch; epoch < epochs; epoch++) {
+      const start = epoch === from.epoch ? from.batch : 0;
+      for await (const group of this.#groups(source, epoch, start)) {
+        if (signal?.aborted) throw aborted(signal);
+        const first = group[0]?.batch ?? 0;
+        const learningRate = rate(batches === undefined ? epoch : epoch * batches + first);
+        const done = await this.#take(group, { learningRate, rho: options.rho ?? 0 });
+        yield { ...done, step: this.#steps, epoch, batches, learningRate };
+      }
+    }
+  }
+
+  /** Loss and, for classes, accuracy over one epoch of a source. */
+  evaluate(
+    source: BatchSource,
+    { weights = 'current', onProgress, signal }: EvaluateOptions & { weights?: 'current' | 'average' } = {},
+  ): Promise<Evaluation> {
+    const { engine, trainable } = this.#parts;
+    const batches = batchesPerEpoch(source);
+    return evaluateBatches(
+      source,
+      trainable,
+      ({ feeds, hand }, outputs) => engine.evaluate({ feeds, outputs, weights }, hand),
+      (batch) => {
+        if (signal?.aborted) throw aborted(signal);
+        onProgress?.(batch + 1, batches);
+      },
+    );
+  }
+
+  /** Writes the model with its parameters as they are now, or as their moving average, atomically. */
+  save(path: string, { weights = 'current' }: { weights?: 'current' | 'average' } = {}): Promise<void> {
+    const { model, trainable, store } = this.#parts;
+    return saveModel(path, model, trainable, weights === 'average' && store.has('average') ? store : undefined);
+  }
+
+  /** Ends the training thread and lets go of the memory. */
+  async close(): Promise<void> {
+    await this.#parts.engine.close();
+    this.#parts.store.dispose();
+    this.#parts.buffers.dispose();
+  }
+
+  #rate({ learningRate }: FitOptions, epochs: number, batches: number | undefined): Schedule {
+    const { optimizer } = this.#parts.options;
+    if (learningRate !== undefined) return phaseSchedule(learningRate, epochs * (batches ?? 1));
+    const own = phaseSchedule(optimizer.learningRate, epochs * (batches ?? 1));
+    return () => own(this.#steps);
+  }
+
+  /** The batches of an epoch, as many together as make a step. */
+  async *#groups(source: BatchSource, epoch: number, from: number): AsyncGenerator<SourceBatch[]> {
+    let group: SourceBatch[] = [];
+    for await (const batch of epochOf(source, this.#parts.trainable, epoch, from)) {
+      group.push(batch);
+      if (group.length < this.#parts.options.accumulate) continue;
+      yield group;
+      group = [];
+    }
+    if (group.length > 0) yield group;
+  }
+
+  async #take(group: readonly SourceBatch[], { learningRate, rho }: { learningRate: number; rho: number }) {
+    const results: StepResult[] = [];
+    for (const [index, { feeds, hand }] of group.entries()) {
+      const apply = index === group.length - 1;
+      const request = { feeds, learningRate, rho, gradientScale: 1 / group.length, reset: index === 0, apply };
+      const result = await this.#parts.engine.step(request, hand);
+      if (!result.applied) throw diverged(this.#steps, result);
+      results.push(result);
+    }
+    this.#steps += 1;
+    const total = (pick: (result: StepResult) => number) => results.reduce((sum, result) => sum + pick(result), 0);
+    const last = group.at(-1);
+    return {
+      batch: last?.batch ?? 0,
+      samples: group.reduce((sum, { samples }) => sum + samples, 0),
+      loss: total(({ loss }) => loss) / results.length,
+      gradientNorm: results.at(-1)?.gradientNorm ?? Number.NaN,
+      totalMs: total(({ totalMs }) => totalMs),
+      runtimeMs: total(({ runtimeMs }) => runtimeMs),
+    };
+  }
+}
+
+function diverged(step: number, { loss }: StepResult): SecateurError {
+  const what = Number.isFinite(loss) ? 'the gradients are not finite' : `the loss is ${loss}`;
+  const advice = 'try a smaller learning rate, or maxGradientNorm; the parameters are those before this step';
+  return new SecateurError('DIVERGED', `Expected a finite loss and gradients, but ${what} at step ${step}; ${advice}`, {
+    index: step,
+  });
+}
