@@ -12,11 +12,7 @@ export interface Pattern {
 }
 
 /** Compiles globs and makes sure that each matches a name. */
-export function compilePatterns(
-  option: string,
-  globs: readonly string[],
-  names: readonly string[],
-): Pattern[] {
+export function compilePatterns(option: string, globs: readonly string[], names: readonly string[]): Pattern[] {
   return globs.map((text) => {
     const glob = picomatch(text, { bash: true, dot: true, windows: false });
     const pattern = { text, matches: (name: string) => name === text || glob(name) };
