@@ -59,6 +59,12 @@ export function output({ outputs }: RuleContext): Value {
   return outputs[0] ?? '';
 }
 
+/** The second output of the forward node, asked for if it was not. */
+export function secondOutput({ node, graph }: RuleContext, what: string): Value {
+  if (!node.output[1]) node.output[1] = graph.fresh(`${node.output[0]}/${what}`);
+  return node.output[1];
+}
+
 export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
   const found = node.attribute.find((attribute) => attribute.name === name);
   return found === undefined ? otherwise : Number(found.i);

@@ -7,6 +7,11 @@ import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
 import { addGradients, type GradientOptions } from './gradient.js';
 import { moveToInputs } from './parameter-inputs.js';
 
+export interface TrainingGraphOptions extends GradientOptions {
+  /** Running statistics and their updated values, as {@link toTrainingMode} names them. @default none */
+  readonly running?: ReadonlyMap<Value, Value>;
+}
+
 export interface TrainingGraph {
   readonly model: ModelProto;
   /** Gradient outputs by parameter, in the order of `wrt`. */
@@ -14,12 +19,13 @@ export interface TrainingGraph {
 }
 
 /**
- * A copy of the model in which the initializers `wrt` are inputs, and the outputs are the loss, then a gradient for
- * each of them, in order. The batch may differ from run to run where the model lets it.
+ * A copy of the model in which the initializers `wrt` and the running statistics are inputs, and the outputs are the
+ * loss, then a gradient for each of `wrt`, then the updated statistics, in order. The batch may differ from run to run
+ * where the model lets it.
  *
  * @throws SecateurError as {@link addGradients}; INVALID_OPTION where `wrt` is empty.
  */
-export function buildTrainingGraph(model: ModelProto, options: GradientOptions): TrainingGraph {
+export function buildTrainingGraph(model: ModelProto, options: TrainingGraphOptions): TrainingGraph {
   if (options.wrt.length === 0) {
     throw new SecateurError('INVALID_OPTION', 'Expected at least one parameter to train, got none');
   }
@@ -27,16 +33,15 @@ export function buildTrainingGraph(model: ModelProto, options: GradientOptions):
   const gradients = addGradients(training, options);
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INTERNAL', 'Expected a graph');
+  const { loss, running = new Map<Value, Value>() } = options;
+  const parameters = new Set([...options.wrt, ...running.keys()]);
   const inputs = new Set(graph.input.map(({ name }) => name));
-  moveToInputs(graph, new Set(options.wrt), options.shapes);
-  graph.output = [options.loss, ...gradients.values()].map((name) => {
-    const value = [...gradients].find(([, gradient]) => gradient === name)?.[0] ?? name;
-    const facts = options.shapes.get(value) ?? { dtype: 'float32' as const, shape: [] };
-    return valueInfo(
-      name,
-      facts.dtype,
-      inputs.has(value) ? facts.shape.map((_, axis) => `${value}.${axis}`) : facts.shape,
-    );
+  moveToInputs(graph, parameters, options.shapes);
+  const outputs = new Map([[loss, loss], ...[...gradients, ...running].map(([like, name]) => [name, like] as const)]);
+  graph.output = [...outputs].map(([name, like]) => {
+    const facts = options.shapes.get(like) ?? { dtype: 'float32' as const, shape: [] };
+    const shape = inputs.has(like) ? facts.shape.map((_, axis) => `${like}.${axis}`) : facts.shape;
+    return valueInfo(name, facts.dtype, shape);
   });
   return { model: training, gradients };
 }

@@ -184,6 +184,38 @@ const cases: Case[] = [
   ...['none', 'tanh'].map((approximate) => ({ op: 'Gelu', shapes: [[2, 5]], attributes: { approximate }, opset: 20 })),
 ];
 
+const statistics = [{ float32: [0.5, -1, 0.25] }, { float32: [1, 0.5, 2] }];
+const batchNormCases: Case[] = [
+  ...[
+    [4, 3],
+    [3, 3, 2],
+    [2, 3, 2, 3],
+    [2, 3, 2, 1, 2],
+  ].flatMap((shape) => [
+    { shapes: [shape, [3], [3]], rest: statistics, attributes: { training_mode: 1 }, outputs: 3 },
+    { shapes: [shape, [3], [3]], rest: statistics, attributes: { training_mode: 1, momentum: float(0) }, outputs: 3 },
+    { shapes: [shape, [3], [3]], rest: statistics, opset: 11 },
+    {
+      shapes: [shape, [3], [3], [3], [3]],
+      transform: (value: number, at: number) => (at === 4 ? positive(value) : value),
+    },
+  ]),
+  {
+    shapes: [[5, 3], [3], [3]],
+    rest: statistics,
+    attributes: { training_mode: 1, epsilon: float(0.1) },
+    outputs: 3,
+    opset: 14,
+  },
+].map((item) => ({ op: 'BatchNormalization', ...item }));
+cases.push(...batchNormCases);
+// Nothing is dropped here: training mode has random masks (training-mode.test.ts).
+cases.push(
+  { op: 'Dropout', shapes: [[2, 5]], attributes: { ratio: float(0.5) }, opset: 11 },
+  { op: 'Dropout', shapes: [[2, 5]], rest: [{ float32: 0.5 }, { bool: [0], dims: [] }] },
+  { op: 'Dropout', shapes: [[2, 5]], rest: [{ float32: 0 }, { bool: [1], dims: [] }], opset: 12 },
+);
+
 const contribCases: Case[] = [
   ...[0, 1, 2, 3].map((bits) => {
     const [transA, transB] = [bits & 1, bits >> 1];

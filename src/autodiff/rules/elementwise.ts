@@ -1,5 +1,7 @@
 // Arithmetic and functions element by element. Gradients come in the output's shape; the walk unbroadcasts them.
+import { float } from '../../onnx/build/attributes.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
+import { arithmetic } from '../arithmetic.js';
 import {
   type Broadcast,
   floatAttribute,
@@ -14,9 +16,26 @@ function full(context: RuleContext, value: Value): Broadcast {
   return { value, shape: context.facts(output(context)).shape };
 }
 
-/** dY where the condition holds, else 0. */
-function where(c: RuleContext, condition: Value, factor: Value): Value {
-  return c.emit('Where', [condition, factor, scalarLike(c, 0, output(c))]);
+// dY where y > 0, else 0. HardSigmoid is max(0, min(1, alpha x)): the step in one pass that keeps up with memory, and it
+// reads y, so that x can be forgotten. [128,16,32,32] on 1 thread: 1.3 ms; Where(Greater) 2.0, Cast(Greater) 1.6,
+// Sign 2.9. (Of the positive floats it takes only denormals below 3e-39 for less than 1.)
+function relu(c: RuleContext): Value {
+  const { mul, greater, where } = arithmetic(c);
+  if (c.facts(output(c)).dtype !== 'float32') return where(greater(output(c), 0), c.dY, 0);
+  return mul(c.dY, c.emit('HardSigmoid', [output(c)], { alpha: float(largest), beta: float(0) }));
+}
+
+const largest = 3.4e38;
+
+// dY where x > 0, else alpha dY; y has the sign of x. The factor is clipped between alpha and 1: 1.5 ms where Where takes
+// 2.9.
+function leakyRelu(c: RuleContext): Value {
+  const { less, mul, where } = arithmetic(c);
+  const x = input(c, 0);
+  const alpha = floatAttribute(c.node, 'alpha', 0.01);
+  if (c.facts(x).dtype !== 'float32' || alpha < 0 || alpha > 1) return where(less(x, 0), mul(c.dY, alpha), c.dY);
+  const steep = mul(output(c), largest);
+  return mul(c.dY, c.emit('Clip', [steep, scalarLike(c, alpha, x), scalarLike(c, 1, x)]));
 }
 
 export const elementwise: RuleFamily = {
@@ -45,14 +64,8 @@ export const elementwise: RuleFamily = {
   Log: (c) => [c.emit('Div', [c.dY, input(c, 0)])],
   // d(1 / x) = -y^2 dx
   Reciprocal: (c) => [c.emit('Neg', [c.emit('Mul', [c.dY, c.emit('Mul', [output(c), output(c)])])])],
-  // 0 where x is 0
-  Relu: (c) => [where(c, c.emit('Greater', [input(c, 0), scalarLike(c, 0, input(c, 0))]), c.dY)],
-  // dY where x >= 0, else alpha dY
-  LeakyRelu: (c) => {
-    const x = input(c, 0);
-    const scaled = c.emit('Mul', [c.dY, scalarLike(c, floatAttribute(c.node, 'alpha', 0.01), x)]);
-    return [c.emit('Where', [c.emit('Less', [x, scalarLike(c, 0, x)]), scaled, c.dY])];
-  },
+  Relu: (c) => [relu(c)],
+  LeakyRelu: (c) => [leakyRelu(c)],
   // dy = y (1 - y) dx
   Sigmoid: (c) => {
     const y = output(c);

@@ -7,6 +7,7 @@ import { convolution } from './convolution/conv.js';
 import { elementwise } from './elementwise.js';
 import { contribGelu, gelu } from './gelu.js';
 import { contribLinear, linear } from './linear.js';
+import { normalization } from './normalization.js';
 import { pooling } from './pooling.js';
 import { reduction } from './reduction.js';
 import { shape } from './shape.js';
@@ -21,7 +22,7 @@ const steps: RuleFamily = Object.fromEntries(
 );
 
 /** Rules by operator of ai.onnx. */
-export const rules = table([elementwise, gelu, linear, convolution, pooling, reduction, shape, steps]);
+export const rules = table([elementwise, gelu, linear, convolution, normalization, pooling, reduction, shape, steps]);
 
 /** Rules by operator of com.microsoft, ONNX Runtime's own. */
 export const contribRules = table([contribGelu, contribLinear]);

@@ -1,16 +1,15 @@
 // Pooling over windows and over all of space.
 
 import { SecateurError } from '../../errors.js';
-import type { Value } from '../../onnx/build/graph-builder.js';
 import {
   input,
   intAttribute,
   intsAttribute,
   type Rule,
-  type RuleContext,
   type RuleFamily,
   reshapeLike,
   scalarLike,
+  secondOutput,
   zerosOf,
 } from '../rule.js';
 
@@ -29,7 +28,7 @@ const maxPool: Rule = (c) => {
   if (intAttribute(c.node, 'storage_order', 0) !== 0) {
     throw new SecateurError('UNSUPPORTED', `Expected MaxPool ${c.node.name} to have storage_order 0, got 1`);
   }
-  const indices = indicesOf(c);
+  const indices = secondOutput(c, 'indices');
   if (!adds && c.facts(input(c, 0)).dtype === 'float32') {
     // Writes zeros and maxima without reading: a quarter of the time of ScatterElements.
     const attributes = { kernel_shape: kernel, strides: intsAttribute(c.node, 'strides') ?? kernel.map(() => 1) };
@@ -45,15 +44,6 @@ const maxPool: Rule = (c) => {
   });
   return [reshapeLike(c, scattered, input(c, 0))];
 };
-
-/** The second output of the forward node, asked for if it was not. */
-function indicesOf({ node, graph }: RuleContext): Value {
-  const known = node.output[1];
-  if (known !== undefined && known !== '') return known;
-  const name = graph.fresh(`${node.output[0]}/indices`);
-  node.output[1] = name;
-  return name;
-}
 
 // Every input gets dY / (number of pixels).
 const globalAveragePool: Rule = (c) => {
