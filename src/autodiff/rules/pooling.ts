@@ -12,9 +12,11 @@ import {
   secondOutput,
   zerosOf,
 } from '../rule.js';
+import { halves, halvingPoolGradient } from './halving-pool.js';
 
 // dX[i] = sum of the dY whose window's maximum is X[i]. The forward node says which, as flat indices into all of X.
 const maxPool: Rule = (c) => {
+  if (halves(c)) return [halvingPoolGradient(c)];
   const kernel = intsAttribute(c.node, 'kernel_shape') ?? [];
   const overlapping = kernel.some((size, i) => size > (intsAttribute(c.node, 'strides')?.[i] ?? 1));
   const dilated = intsAttribute(c.node, 'dilations')?.some((dilation) => dilation > 1) === true;

@@ -10,26 +10,44 @@ export function weightGradient(c: RuleContext, geometry: Geometry): Value {
   const { kernel, result, group } = geometry;
   const [outputs = 0, channels = 0] = c.facts(input(c, 1)).shape;
   const groups = group === 1 ? [] : [group];
-  const last = kernel.length - 1;
-  const width = at(kernel, last);
-  const columns = lastAxisCopies(c, geometry);
-  const matrix = (value: Value, rows: number) =>
-    c.emit('Reshape', [value, c.graph.int64([-1, ...groups, rows, product(result)])]);
+  const own = separateAxes(kernel, channels);
+  const stacked = product(kernel.slice(own));
+  const rows = stacked * channels;
+  const matrix = (value: Value, height: number) =>
+    c.emit('Reshape', [value, c.graph.int64([-1, ...groups, height, product(result)])]);
   const dY = matrix(c.dY, outputs / group);
-  const parts = offsets(kernel.slice(0, -1)).map((offset) => {
-    const places = offset.map((at, axis) => ({ at, axis }));
-    const patches = matrix(window(c, columns, geometry, places), width * channels);
+  const copies = stackedCopies(c, geometry, own);
+  const parts = offsets(kernel.slice(0, own)).map((offset) => {
+    const patches = matrix(
+      window(
+        c,
+        copies,
+        geometry,
+        offset.map((at, axis) => ({ at, axis })),
+      ),
+      rows,
+    );
     return sum(c, c.emitContrib('FusedMatMul', [patches, dY], { transB: 1 }), [0], false);
   });
-  // [other offsets, G, last offset, C / G, M / G] to [G, M / G, C / G, other offsets, last offset].
-  const stacked = parts.length === 1 ? (parts[0] ?? '') : c.emit('Concat', parts, { axis: 0 });
-  const apart = c.emit('Reshape', [stacked, c.graph.int64([parts.length, group, width, channels, outputs / group])]);
+  // [own offsets, G, stacked offsets, C / G, M / G] to [G, M / G, C / G, own offsets, stacked offsets].
+  const all = parts.length === 1 ? (parts[0] ?? '') : c.emit('Concat', parts, { axis: 0 });
+  const apart = c.emit('Reshape', [all, c.graph.int64([parts.length, group, stacked, channels, outputs / group])]);
   const turned = c.emit('Transpose', [apart], { perm: [1, 4, 3, 0, 2] });
   return c.emit('Reshape', [turned, c.graph.int64([outputs, channels, ...kernel])]);
 }
 
-/** X padded, once for each offset along the last axis: [N, (G,) k C / G, ...]. */
-function lastAxisCopies(c: RuleContext, geometry: Geometry): Value {
+// A product of fewer rows than this is slow for its size.
+const enoughRows = 32;
+
+/** How many of the kernel's first axes get a product for each offset; the rest is stacked as rows of one. */
+function separateAxes(kernel: readonly number[], channels: number): number {
+  let own = kernel.length - 1;
+  while (own > 0 && product(kernel.slice(own)) * channels < enoughRows) own--;
+  return own;
+}
+
+/** X padded, once for each offset along the kernel's axes from `own` on: [N, (G,) offsets C / G, ...]. */
+function stackedCopies(c: RuleContext, geometry: Geometry, own: number): Value {
   const { space, kernel, pads, group } = geometry;
   const channels = c.facts(input(c, 0)).shape[1] ?? 0;
   const x =
@@ -41,9 +59,11 @@ function lastAxisCopies(c: RuleContext, geometry: Geometry): Value {
   const padded = pads.some((pad) => pad !== 0)
     ? c.emit('Pad', [x, c.graph.int64([...outer, ...begins, ...outer, ...ends])])
     : x;
-  const axis = space.length - 1;
-  const copies = Array.from({ length: at(kernel, axis) }, (_, at) => window(c, padded, geometry, [{ at, axis }]));
-  return copies.length === 1 ? (copies[0] ?? '') : c.emit('Concat', copies, { axis: outer.length - 1 });
+  const axes = kernel.flatMap((_, axis) => (axis >= own ? [axis] : []));
+  return axes.reduceRight((value, axis) => {
+    const copies = Array.from({ length: at(kernel, axis) }, (_, at) => window(c, value, geometry, [{ at, axis }]));
+    return copies.length === 1 ? (copies[0] ?? '') : c.emit('Concat', copies, { axis: outer.length - 1 });
+  }, padded);
 }
 
 /** An offset in the kernel along an axis of space. */
