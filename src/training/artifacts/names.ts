@@ -1,0 +1,19 @@
+// The names that ONNX Runtime's training API goes by: it tells parameters, gradients and users' inputs apart by name.
+import type { Value } from '../../onnx/build/graph-builder.js';
+
+/** The operator set of the runtime's own operators. */
+export const MICROSOFT = 'com.microsoft';
+/** A bool [1] input: true makes the accumulators begin anew. */
+export const LAZY_RESET = 'lazy_reset_grad';
+/** The one group of parameters that the runtime knows. */
+export const GROUP = 'group0';
+/** What its optimizer begins with where a checkpoint does not say; it has no other way to be told. */
+export const DEFAULT_LEARNING_RATE = 1e-3;
+
+export const gradientOf = (parameter: Value): Value => `${parameter}_grad`;
+export const bufferOf = (parameter: Value): Value => `${parameter}_grad.accumulation.buffer`;
+export const flagOf = (parameter: Value): Value => `${parameter}_grad.accumulation.out`;
+/** Momenta of a parameter in a checkpoint: AdamW has the first two. */
+export const momentumName = (index: number): string => `momentum${index}`;
+
+export const BUFFER_SUFFIX = '_grad.accumulation.buffer';
