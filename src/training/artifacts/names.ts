@@ -11,9 +11,14 @@ export const GROUP = 'group0';
 export const DEFAULT_LEARNING_RATE = 1e-3;
 
 export const gradientOf = (parameter: Value): Value => `${parameter}_grad`;
-export const bufferOf = (parameter: Value): Value => `${parameter}_grad.accumulation.buffer`;
+const BUFFER_SUFFIX = '_grad.accumulation.buffer';
+
+export const bufferOf = (parameter: Value): Value => parameter + BUFFER_SUFFIX;
 export const flagOf = (parameter: Value): Value => `${parameter}_grad.accumulation.out`;
 /** Momenta of a parameter in a checkpoint: AdamW has the first two. */
 export const momentumName = (index: number): string => `momentum${index}`;
 
-export const BUFFER_SUFFIX = '_grad.accumulation.buffer';
+/** The parameter whose gradient a value accumulates; undefined for other values. */
+export function parameterOfBuffer(value: Value): Value | undefined {
+  return value.endsWith(BUFFER_SUFFIX) ? value.slice(0, -BUFFER_SUFFIX.length) : undefined;
+}

@@ -1,13 +1,11 @@
 // optimizer_model.onnx: one node that updates all parameters in place, over sequences of tensors. Only the official
 // runtime runs it; here it is a record of the optimizer's settings, written and read.
 import { create } from '@bufbuild/protobuf';
-import { SecateurError } from '../../errors.js';
 import { float } from '../../onnx/build/attributes.js';
 import { GraphBuilder } from '../../onnx/build/graph-builder.js';
 import { modelOf } from '../../onnx/build/model.js';
 import {
   type ModelProto,
-  type NodeProto,
   TensorProto_DataType,
   type ValueInfoProto,
   ValueInfoProtoSchema,
@@ -16,7 +14,9 @@ import type { AdamOptions, SgdOptions } from '../optimizer.js';
 import { MICROSOFT } from './names.js';
 
 /** An optimizer that an optimizer model can say. The learning rate is the checkpoint's. */
-export type ArtifactOptimizer = Omit<AdamOptions, 'learningRate' | 'threads'> | Omit<SgdOptions, 'learningRate' | 'threads'>;
+export type ArtifactOptimizer =
+  | Omit<AdamOptions, 'learningRate' | 'threads'>
+  | Omit<SgdOptions, 'learningRate' | 'threads'>;
 
 const OPSET = 14;
 const MOMENTS = ['first_order_moments', 'second_order_moments'];
@@ -42,7 +42,14 @@ function sequenceInfo(name: string): ValueInfoProto {
   return create(ValueInfoProtoSchema, { name, type: { value: { case: 'sequenceType', value: { elemType } } } });
 }
 
-function adamAttributes({ beta1 = 0.9, beta2 = 0.999, epsilon = 1e-6, weightDecay = 0, correctBias = true, form = 'runtime' }: Omit<AdamOptions, 'learningRate' | 'threads'>) {
+function adamAttributes({
+  beta1 = 0.9,
+  beta2 = 0.999,
+  epsilon = 1e-6,
+  weightDecay = 0,
+  correctBias = true,
+  form = 'runtime',
+}: Omit<AdamOptions, 'learningRate' | 'threads'>) {
   return {
     alpha: float(beta1),
     beta: float(beta2),
