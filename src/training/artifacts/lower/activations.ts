@@ -1,6 +1,15 @@
 // Gradients of activations and of softmax. Several take the forward output where the rule wants the input: the rules used
 // here look at its sign or its type only.
-import { byRule, exact, type Lowering, type LoweringContext, type LoweringFamily, like } from './lowering.js';
+import { intAttribute } from '../../../autodiff/rule.js';
+import {
+  byRule,
+  exact,
+  type Lowering,
+  type LoweringContext,
+  type LoweringFamily,
+  like,
+  unsupported,
+} from './lowering.js';
 
 /** (dY, X or Y) -> dX; the one forward value serves as both input and output. */
 const unary = (opType: string, domain = ''): Lowering => ({
@@ -22,10 +31,15 @@ const biased = (opType: string): Lowering => ({
     }),
 });
 
-/** The operator before opset 13 flattens from the axis on; the rule refuses what that makes different. */
+/** The operator before opset 13 flattened from the axis on, which is the same on the last axis only. */
 const flattening = (opType: string): Lowering => ({
   standIn: like(0),
-  lower: (c) => byRule(c, { opType, inputs: [c.input(1)], output: c.input(1), dY: c.input(0), opset: 12 }),
+  lower: (c) => {
+    const rank = c.facts(c.input(1)).shape.length;
+    if ((intAttribute(c.node, 'axis', 1) + rank) % rank !== rank - 1)
+      throw unsupported(c, 'it is not over the last axis');
+    return byRule(c, { opType, inputs: [c.input(1)], output: c.input(1), dY: c.input(0) });
+  },
 });
 
 // dX = mask dY / (1 - ratio) in training, else dY. Ratio is 0.5 and training_mode false where they are left out, but

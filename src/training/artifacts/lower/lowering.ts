@@ -72,7 +72,6 @@ export interface Forward {
   readonly wanted?: readonly number[];
   /** The forward node where it is another than the gradient's. Attributes are the same. */
   readonly node?: NodeProto;
-  readonly opset?: number;
 }
 
 /** Calls the forward operator's rule for those of the node's outputs that have a name. */
@@ -84,7 +83,7 @@ export function byRule(c: LoweringContext, forward: Forward): Lowered {
   if (typeof rule !== 'function') throw unsupported(c, `no gradient of ${forward.opType} is known`);
   const context: RuleContext = {
     node,
-    opset: forward.opset ?? c.opset,
+    opset: c.opset,
     inputs,
     outputs: [output],
     dY,
