@@ -19,7 +19,11 @@ export interface LoadedTrainable {
 /** Reads and differentiates a model, and moves its parameters into stores. */
 export async function loadTrainable(source: string | ModelProto, options: TrainableOptions): Promise<LoadedTrainable> {
   const model = typeof source === 'string' ? readWhole(source) : source;
-  const trainable = await prepareTraining(model, options);
+  return intoStores(model, await prepareTraining(model, options));
+}
+
+/** Moves the parameters and statistics of a model into stores. */
+export function intoStores(model: ModelProto, trainable: Trainable): LoadedTrainable {
   const store = ParameterStore.create(
     trainable.parameters.map(({ name, shape, prune }) => ({ name, size: elementsOf(shape), prune })),
   );
@@ -31,7 +35,8 @@ export async function loadTrainable(source: string | ModelProto, options: Traina
   return { model, trainable, store, buffers };
 }
 
-function readWhole(path: string): ModelProto {
+/** A model from a file with all its tensors. */
+export function readWhole(path: string): ModelProto {
   const loaded = readModel(path);
   materialize(loaded);
   return loaded.model;

@@ -67,6 +67,14 @@ export function findParameters(model: ModelProto, filters: ParameterFilters = {}
   return parameters;
 }
 
+/** Weights that are not among the changing ones; single numbers and integers are part of the computation instead. */
+export function findFrozen({ graph }: ModelProto, changing: readonly string[]): string[] {
+  const names = new Set(changing);
+  const isWeight = ({ name, dims, dataType }: TensorProto) =>
+    !names.has(name) && dims.length > 0 && elementType(dataType).name === 'float32';
+  return (graph?.initializer ?? []).filter(isWeight).map(({ name }) => name);
+}
+
 function learnedValues(nodes: readonly NodeProto[]): Set<string> {
   const values = new Set<string>();
   for (const node of nodes) {

@@ -9,7 +9,7 @@ import type { FeedSpecification } from '../data/feeds.js';
 import { SecateurError } from '../errors.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
 import type { PlannedBuffer } from './engine/plan.js';
-import { findParameters, type Parameter, type ParameterFilters } from './parameters.js';
+import { findFrozen, findParameters, type Parameter, type ParameterFilters } from './parameters.js';
 import { type InputShapes, probeShapes } from './probe.js';
 
 /** The name of a loss, or a loss with its options; the number of classes is the model's. */
@@ -46,6 +46,8 @@ export interface Trainable {
   readonly gradients: readonly string[];
   /** Running statistics: inputs of both graphs, and the outputs of the training graph that are their next values. */
   readonly buffers: readonly PlannedBuffer[];
+  /** Initializers that stay as they are, and that a checkpoint holds beside parameters and buffers. */
+  readonly frozen: readonly string[];
 }
 
 /**
@@ -75,6 +77,7 @@ export async function prepareTraining(model: ModelProto, options: TrainableOptio
     parameters,
     gradients: names.map((name) => gradients.get(name) ?? ''),
     buffers: [],
+    frozen: findFrozen(withLoss, names),
   };
 }
 
@@ -129,7 +132,7 @@ const elementNames: Readonly<Record<number, FeedSpecification['type']>> = {
 };
 
 /** The inputs that data must feed: those that no initializer gives a value. */
-function feedsOf({ graph }: ModelProto): FeedSpecification[] {
+export function feedsOf({ graph }: ModelProto): FeedSpecification[] {
   const initializers = new Set(graph?.initializer.map(({ name }) => name));
   const inputs = graph?.input.filter(({ name }) => !initializers.has(name)) ?? [];
   return inputs.map(({ name, type }) => {

@@ -7,7 +7,7 @@ import { type BatchSource, batchesPerEpoch, epochOf, type SourceBatch } from './
 import { EngineClient } from './engine/client.js';
 import type { StepResult } from './engine/plan.js';
 import { type EvaluateOptions, type Evaluation, evaluateBatches } from './evaluation.js';
-import { loadTrainable, saveModel } from './model-file.js';
+import { type LoadedTrainable, loadTrainable, saveModel } from './model-file.js';
 import type { OptimizerOptions } from './optimizer.js';
 import type { ParameterStore } from './parameter-store.js';
 import { type PhaseRate, phaseSchedule } from './phase-rate.js';
@@ -15,7 +15,10 @@ import { enginePlan } from './prepare-engine.js';
 import type { Schedule } from './schedules.js';
 import type { Trainable, TrainableOptions } from './trainable.js';
 
-export interface TrainerOptions extends TrainableOptions {
+export interface TrainerOptions extends TrainableOptions, EngineOptions {}
+
+/** How steps are taken. */
+export interface EngineOptions {
   /** @default { type: 'adamw', learningRate: 1e-3 } */
   optimizer?: OptimizerOptions;
   /** Batches whose gradients make one step, 1 or more. @default 1 */
@@ -72,7 +75,7 @@ interface Parts {
   store: ParameterStore;
   buffers: ParameterStore;
   engine: EngineClient;
-  options: Required<Pick<TrainerOptions, 'optimizer' | 'accumulate' | 'averageDecay' | 'threads'>>;
+  options: Required<EngineOptions>;
 }
 
 /**
@@ -98,14 +101,22 @@ export class Trainer {
    */
   static async create(model: string | ModelProto, options: TrainerOptions = {}): Promise<Trainer> {
     checkKeys('option', Object.keys(options), KEYS);
-    const { optimizer = defaultOptimizer, accumulate = 1, averageDecay = 0, threads = 0 } = options;
-    checkNumber('accumulate', accumulate, { least: 1, whole: true });
-    checkNumber('averageDecay', averageDecay, { least: 0, below: 1 });
-    checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
-    const loaded = await loadTrainable(model, options);
-    const settings = { optimizer, accumulate, averageDecay, threads };
-    const engine = await EngineClient.open(enginePlan(loaded, settings));
-    return new Trainer({ ...loaded, engine, options: settings });
+    const settings = engineSettings(options);
+    return await Trainer.#open(await loadTrainable(model, options), settings);
+  }
+
+  /**
+   * The same for what is loaded already, such as training artifacts (artifacts/trainer.ts).
+   *
+   * @throws SecateurError INVALID_OPTION, NO_RUNTIME, RUNTIME.
+   */
+  static async over(loaded: LoadedTrainable, options: EngineOptions = {}): Promise<Trainer> {
+    return await Trainer.#open(loaded, engineSettings(options));
+  }
+
+  static async #open(loaded: LoadedTrainable, options: Required<EngineOptions>): Promise<Trainer> {
+    const engine = await EngineClient.open(enginePlan(loaded, options));
+    return new Trainer({ ...loaded, engine, options });
   }
 
   /** Parameters, gradients, momenta and ADMM state, in the order of `trainable.parameters`. */
@@ -116,6 +127,11 @@ export class Trainer {
   /** Running statistics, which no optimizer touches. */
   get buffers(): ParameterStore {
     return this.#parts.buffers;
+  }
+
+  /** What `save` writes. Its parameters are views of the stores. */
+  get model(): ModelProto {
+    return this.#parts.model;
   }
 
   get trainable(): Trainable {
@@ -232,6 +248,14 @@ export class Trainer {
       runtimeMs: total(({ runtimeMs }) => runtimeMs),
     };
   }
+}
+
+function engineSettings(options: EngineOptions): Required<EngineOptions> {
+  const { optimizer = defaultOptimizer, accumulate = 1, averageDecay = 0, threads = 0 } = options;
+  checkNumber('accumulate', accumulate, { least: 1, whole: true });
+  checkNumber('averageDecay', averageDecay, { least: 0, below: 1 });
+  checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
+  return { optimizer, accumulate, averageDecay, threads };
 }
 
 function diverged(step: number, { loss }: StepResult): SecateurError {

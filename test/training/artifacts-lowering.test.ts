@@ -11,6 +11,7 @@ import { lowerOperators } from '../../src/training/artifacts/lower-graph.js';
 import { noise, open } from '../autodiff/support.js';
 import { runOfficially } from './official.js';
 
+/** Numbers are int64. */
 type Data = number[] | Float32Array | BigInt64Array | Int32Array | Uint8Array;
 
 /** The graph of one case: declares inputs with their data, and adds nodes. */
@@ -26,7 +27,7 @@ class Case {
   }
 
   feed(type: ElementType, dims: readonly number[], data: Data, name = `x${Object.keys(this.feeds).length}`): Value {
-    const typed = Array.isArray(data) ? (type === 'int64' ? BigInt64Array.from(data, BigInt) : data) : data;
+    const typed = Array.isArray(data) ? BigInt64Array.from(data, BigInt) : data;
     this.feeds[name] = new Tensor(type as 'float32', typed as Float32Array, [...dims]);
     return this.g.input(name, type, dims);
   }

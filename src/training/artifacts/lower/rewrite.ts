@@ -36,7 +36,7 @@ function surroundingsOf(model: ModelProto, graph: GraphProto, shapes: ReadonlyMa
   const producers = new Map(graph.node.flatMap((node) => node.output.map((value) => [value, node] as const)));
   const names = new Map(graph.node.map((node) => [node.name, node]));
   const tensors = new Map(graph.initializer.map((tensor) => [tensor.name, tensor]));
-  const valueOf = (node: NodeProto | undefined) =>
+  const attributeTensor = (node: NodeProto | undefined) =>
     node?.opType === 'Constant' ? node.attribute.find(({ name }) => name === 'value')?.t : undefined;
   return {
     model,
@@ -45,7 +45,7 @@ function surroundingsOf(model: ModelProto, graph: GraphProto, shapes: ReadonlyMa
     shapes,
     producer: (value) => producers.get(value),
     named: (name) => names.get(name),
-    constant: (value) => tensors.get(value) ?? valueOf(producers.get(value)),
+    constant: (value) => tensors.get(value) ?? attributeTensor(producers.get(value)),
   };
 }
 
