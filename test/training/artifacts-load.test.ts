@@ -65,7 +65,7 @@ const sets: Official[] = [
     paths: pathsIn('eeg-seizureguard'),
     options: {},
     feeds: (seed) => ({
-      input: { data: noise(3 * 18 * 1024, seed), dims: [3, 18, 1024] },
+      input: { data: noise(3 * 18 * 1024, seed).map((value) => value / 50_000), dims: [3, 18, 1024] },
       labels: int64(classes(3, 2, seed)),
     }),
   },
