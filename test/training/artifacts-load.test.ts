@@ -4,11 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { Feeds, FeedTensor } from '../../src/data/feeds.js';
+import { SecateurError } from '../../src/errors.js';
+import { loadArtifacts } from '../../src/training/artifacts/load.js';
 import type { ArtifactPaths } from '../../src/training/artifacts/paths.js';
 import { saveCheckpoint } from '../../src/training/artifacts/save-checkpoint.js';
 import { type ArtifactTrainerOptions, openArtifacts } from '../../src/training/artifacts/trainer.js';
 import { readCheckpoint } from '../../src/training/checkpoint/files.js';
-import type { Trainer } from '../../src/training/trainer.js';
+import { Engine } from '../../src/training/engine/engine.js';
+import type { ParameterStore } from '../../src/training/parameter-store.js';
+import { enginePlan } from '../../src/training/prepare-engine.js';
+import { Trainer } from '../../src/training/trainer.js';
 import { noise } from '../autodiff/support.js';
 import { type OfficialTraining, officialRuntime, trainOfficially } from './official.js';
 
@@ -114,7 +119,7 @@ function expectClose(got: ArrayLike<number>, wanted: ArrayLike<number>, toleranc
 }
 
 /** All trainable parameters one after the other, in the order of the training graph, as the official runtime gives them. */
-function flat(trainer: Trainer): Float32Array {
+function flat(trainer: { readonly store: ParameterStore }): Float32Array {
   const views = trainer.store.views('parameters');
   const all = new Float32Array(views.reduce((sum, { length }) => sum + length, 0));
   let position = 0;
@@ -156,5 +161,77 @@ describe.skipIf(!present)('official artifacts', () => {
     expectClose(losses, official, 1e-5);
     expectClose(flat(trainer), (await session.getContiguousParameters(true)).data as Float32Array, 1e-5);
     await Promise.all([trainer.close(), session.release()]);
+  });
+
+  test('batches add up to one step, as officially', async () => {
+    const set = sets[1]!;
+    const [batches, next] = [[0, 1, 2].map((seed) => set.feeds(seed)), [3, 4, 5].map((seed) => set.feeds(seed))];
+    const session = await officialSession(set);
+    for (const group of [batches, next]) await officialStep(session, group);
+    // The official sum is taken without dividing it by 3.
+    const loaded = await loadArtifacts(set.paths, set.options);
+    const settings = { accumulate: 3, averageDecay: 0, threads: 1 };
+    const optimizer = { ...loaded.optimizer!, learningRate: loaded.learningRate };
+    const engine = await Engine.open(enginePlan(loaded, { ...settings, optimizer }));
+    for (const group of [batches, next]) {
+      for (const [index, feeds] of group.entries()) {
+        const request = { feeds, learningRate: loaded.learningRate, rho: 0, gradientScale: 1 };
+        await engine.step({ ...request, reset: index === 0, apply: index === group.length - 1 });
+      }
+    }
+    const official = (await session.getContiguousParameters(true)).data as Float32Array;
+    expectClose(flat(loaded), official, 1e-5);
+    await Promise.all([engine.close(), session.release()]);
+    loaded.store.dispose();
+  });
+
+  test('a checkpoint goes on where it was saved, here and officially', async () => {
+    const set = sets[1]!;
+    const batches = Array.from({ length: 8 }, (_, seed) => set.feeds(seed));
+    const path = join(scratch, 'checkpoint');
+    const [whole, first] = [await openArtifacts(set.paths, set.options), await openArtifacts(set.paths, set.options)];
+    const losses = await lossesOf(whole, batches);
+    await lossesOf(first, batches.slice(0, 4));
+    await saveCheckpoint(path, first, { properties: [{ kind: 'int', name: 'epoch', value: 3n }] });
+    await first.close();
+    const saved = await readCheckpoint(path);
+    expect(saved).toMatchObject({ version: 2, properties: [{ name: 'epoch', value: 3n }] });
+    expect(saved.optimizerGroups[0]).toMatchObject({ name: 'group0', step: 4 });
+    const resumed = await openArtifacts({ ...set.paths, checkpoint: path }, set.options);
+    expect(resumed.steps).toBe(4);
+    expect(await lossesOf(resumed, batches.slice(4))).toEqual(losses.slice(4));
+    expect(Buffer.compare(Buffer.from(flat(resumed).buffer), Buffer.from(flat(whole).buffer))).toBe(0);
+    const session = await officialSession(set, path);
+    const official: number[] = [];
+    for (const feeds of batches.slice(4)) official.push(...(await officialStep(session, [feeds])));
+    expectClose(official, losses.slice(4), 1e-5);
+    expectClose(flat(whole), (await session.getContiguousParameters(true)).data as Float32Array, 1e-5);
+    await Promise.all([whole.close(), resumed.close(), session.release()]);
+  });
+
+  test('the model inside is saved and evaluated', async () => {
+    const set = sets[2]!;
+    const trainer = await openArtifacts(set.paths, set.options);
+    const feeds = [set.feeds(0), set.feeds(1)];
+    const { loss, samples, accuracy } = await trainer.evaluate(feeds);
+    expect(samples).toBe(6);
+    expect([0, 1, 2, 3, 4, 5, 6].map((right) => right / 6)).toContain(accuracy);
+    const path = join(scratch, 'trained.onnx');
+    await trainer.save(path);
+    const again = await Trainer.create(path, { trainable: ['classifier*'] });
+    expect((await again.evaluate(feeds)).loss).toBeCloseTo(loss, 5);
+    await Promise.all([trainer.close(), again.close()]);
+  });
+
+  test('what cannot be read is refused by name', async () => {
+    const ort = join(shared, 'ms-testdata-mnist/ort_format');
+    await expect(loadArtifacts(ort)).rejects.toThrow(/training_model.onnx, got .*training_model.ort; the .ort format/);
+    const [set] = sets;
+    const nominal = { ...set!.paths, checkpoint: join(shared, 'ms-testdata-mnist/nominal_checkpoint') };
+    await expect(loadArtifacts(nominal, set!.options)).rejects.toThrow('got a nominal checkpoint');
+    const foreign = { ...set!.paths, checkpoint: sets[2]!.paths.checkpoint };
+    await expect(loadArtifacts(foreign, set!.options)).rejects.toThrow(SecateurError);
+    await expect(loadArtifacts(set!.paths)).rejects.toThrow('Expected the shape of input input-0 in inputShapes');
+    await expect(loadArtifacts(join(shared, 'none'))).rejects.toThrow('there is no such file');
   });
 });

@@ -200,47 +200,6 @@ const cases: [name: string, build: (c: Case) => void][] = [
       staticShape(c, dX!, [2, 3, 6, 6]);
     },
   ]),
-  [
-    'AveragePoolGrad',
-    (c) => {
-      const attributes = { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] };
-      c.g.op('AveragePool', [c.noise([2, 3, 6, 6])], attributes, { name: 'pool' });
-      const [dX] = c.grad('AveragePoolGrad', [c.noise([2, 3, 3, 3])], 1, attributes, '');
-      c.g.graph.node.at(-1)!.name = 'pool_Grad/AveragePoolGrad_0';
-      staticShape(c, dX!, [2, 3, 6, 6]);
-    },
-  ],
-  [
-    'GatherGrad',
-    (c) => {
-      const shape = c.g.op('Shape', [c.noise([5, 3])]);
-      c.grad('GatherGrad', [shape, c.feed('int64', [2, 2], [0, 3, 3, 1]), c.noise([2, 2, 3])], 1, { axis: 0 });
-    },
-  ],
-  [
-    'GatherElementsGrad',
-    (c) => {
-      const shape = c.g.op('Shape', [c.noise([4, 3])]);
-      c.grad('GatherElementsGrad', [c.noise([2, 3]), shape, c.feed('int64', [2, 3], [0, 3, 3, 0, 2, 1])], 1, {
-        axis: 0,
-      });
-    },
-  ],
-  [
-    'GatherNDGrad',
-    (c) => {
-      const shape = c.g.op('Shape', [c.noise([4, 3])]);
-      c.grad('GatherNDGrad', [shape, c.feed('int64', [3, 1], [0, 3, 0]), c.noise([3, 3])], 1, { batch_dims: 0 });
-    },
-  ],
-  [
-    'SliceGrad',
-    (c) => {
-      const shape = c.g.op('Shape', [c.noise([5, 6])]);
-      const [starts, ends, axes, steps] = [[1], [6], [1], [2]].map((list) => c.g.int64(list));
-      c.grad('SliceGrad', [c.noise([5, 3]), shape, starts!, ends!, axes!, steps!], 1);
-    },
-  ],
 ];
 
 /** The official kernel does not look at training_mode, which is true where the gradient is built. */

@@ -1,6 +1,7 @@
 // The official training graph made one that the stock runtime runs: gradients are outputs, their accumulation is left to
 // the trainer, and all operators of the training builds are lowered.
 import { clone } from '@bufbuild/protobuf';
+import { raiseOpset } from '../../autodiff/raise-opset.js';
 import type { ValueFacts } from '../../autodiff/rule.js';
 import { SecateurError } from '../../errors.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
@@ -11,7 +12,6 @@ import { isUnknown, loweringOf } from './lower/index.js';
 import { labelOf } from './lower/lowering.js';
 import { rewrite } from './lower/rewrite.js';
 import { LAZY_RESET, parameterOfBuffer } from './names.js';
-import { raiseOpset } from './raise-opset.js';
 
 export interface LoweredGraph {
   /** Inputs: users' inputs and parameters. Outputs: the original ones without flags, then the gradients. */
@@ -35,7 +35,8 @@ export async function lowerTrainingGraph(model: ModelProto, inputShapes?: InputS
 
 /** The same of a graph without accumulators: a copy of the model in which every operator is the stock runtime's. */
 export async function lowerOperators(model: ModelProto, inputShapes?: InputShapes) {
-  const raised = raiseOpset(model);
+  const raised = clone(ModelProtoSchema, model);
+  raiseOpset(raised);
   const probe = rewrite(raised, new Map(), (c) => loweringOf(c.node)?.standIn(c));
   const shapes = await probeShapes(probe, inputShapes);
   return { model: rewrite(raised, shapes, (c) => loweringOf(c.node)?.lower(c)), shapes };

@@ -7,8 +7,8 @@ export const MICROSOFT = 'com.microsoft';
 export const LAZY_RESET = 'lazy_reset_grad';
 /** The one group of parameters that the runtime knows. */
 export const GROUP = 'group0';
-/** What its optimizer begins with where a checkpoint does not say; it has no other way to be told. */
-export const DEFAULT_LEARNING_RATE = 1e-3;
+/** What its optimizer begins with where a checkpoint does not say, a float32 as all rates in checkpoints. */
+export const DEFAULT_LEARNING_RATE = Math.fround(1e-3);
 
 export const gradientOf = (parameter: Value): Value => `${parameter}_grad`;
 const BUFFER_SUFFIX = '_grad.accumulation.buffer';

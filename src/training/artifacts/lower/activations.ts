@@ -1,20 +1,14 @@
 // Gradients of activations and of softmax. Several take the forward output where the rule wants the input: the rules used
 // here look at its sign or its type only.
+import { create } from '@bufbuild/protobuf';
 import { intAttribute } from '../../../autodiff/rule.js';
-import {
-  byRule,
-  exact,
-  type Lowering,
-  type LoweringContext,
-  type LoweringFamily,
-  like,
-  unsupported,
-} from './lowering.js';
+import { NodeProtoSchema } from '../../../onnx/schema/onnx_pb.js';
+import { byRule, type Lowering, type LoweringFamily, like, unsupported } from './lowering.js';
 
 /** (dY, X or Y) -> dX; the one forward value serves as both input and output. */
 const unary = (opType: string, domain = ''): Lowering => ({
   standIn: like(0),
-  lower: (c) => byRule(c, { opType, domain, inputs: [c.input(1)], output: c.input(1), dY: c.input(0) }),
+  lower: (c) => byRule(c, { opType, domain, inputs: [c.input(1)], outputs: [c.input(1)], dY: c.input(0) }),
 });
 
 /** (dY, X, B) -> dX, which serves for the bias too: later nodes sum it. */
@@ -25,7 +19,7 @@ const biased = (opType: string): Lowering => ({
       opType,
       domain: 'com.microsoft',
       inputs: [c.input(1), c.input(2)],
-      output: c.input(0),
+      outputs: [c.input(0)],
       dY: c.input(0),
       wanted: [0],
     }),
@@ -38,19 +32,26 @@ const flattening = (opType: string): Lowering => ({
     const rank = c.facts(c.input(1)).shape.length;
     if ((intAttribute(c.node, 'axis', 1) + rank) % rank !== rank - 1)
       throw unsupported(c, 'it is not over the last axis');
-    return byRule(c, { opType, inputs: [c.input(1)], output: c.input(1), dY: c.input(0) });
+    return byRule(c, { opType, inputs: [c.input(1)], outputs: [c.input(1)], dY: c.input(0) });
   },
 });
 
-// dX = mask dY / (1 - ratio) in training, else dY. Ratio is 0.5 and training_mode false where they are left out, but
-// the gradient is only built of a Dropout that trains.
-function dropout(c: LoweringContext) {
-  const [dY, mask, ratio, mode] = [c.input(0), c.input(1), c.input(2), c.input(3)];
-  const kept = c.emit('Where', [mask, dY, c.graph.float32(0)]);
-  const rate = ratio === '' ? c.graph.float32(0.5) : ratio;
-  const scaled = c.emit('Div', [kept, c.emit('Sub', [c.graph.float32(1), c.emit('Cast', [rate], { to: 1 })])]);
-  return [mode === '' ? scaled : c.emit('Where', [mode, scaled, dY])];
-}
+/** (dY, mask, ratio, training_mode) -> dX */
+const dropout: Lowering = {
+  standIn: like(0),
+  lower: (c) => {
+    const node = create(NodeProtoSchema, { opType: 'Dropout', output: ['', c.input(1)] });
+    const inputs = [c.input(0), c.input(2), c.input(3)];
+    return byRule(c, {
+      opType: 'Dropout',
+      node,
+      inputs,
+      outputs: [c.input(0), c.input(1)],
+      dY: c.input(0),
+      wanted: [0],
+    });
+  },
+};
 
 export const activations: LoweringFamily = {
   ReluGrad: unary('Relu'),
@@ -66,5 +67,5 @@ export const activations: LoweringFamily = {
   LogSoftmaxGrad_13: unary('LogSoftmax'),
   SoftmaxGrad: flattening('Softmax'),
   LogSoftmaxGrad: flattening('LogSoftmax'),
-  DropoutGrad: exact(dropout),
+  DropoutGrad: dropout,
 };

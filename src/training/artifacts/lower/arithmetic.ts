@@ -13,7 +13,7 @@ function div(c: LoweringContext): Lowered {
   const [dY, a, b] = [c.input(0), c.input(1), c.input(2)];
   const quotient = c.emit('Div', [a, b]);
   const facts = (value: Value) => c.facts(value === quotient ? dY : value);
-  return byRule({ ...c, facts }, { opType: 'Div', inputs: [a, b], output: quotient, dY });
+  return byRule({ ...c, facts }, { opType: 'Div', inputs: [a, b], outputs: [quotient], dY });
 }
 
 // The axes to sum over to undo broadcasting of a and of b, from their shapes: where one has length 1, or no axis at all,
@@ -83,7 +83,7 @@ export const arithmetic: LoweringFamily = {
       byRule(c, {
         opType: 'Resize',
         inputs: [c.input(1), c.input(2), c.input(3)],
-        output: c.input(0),
+        outputs: [c.input(0)],
         dY: c.input(0),
         wanted: [0],
       }),

@@ -19,7 +19,7 @@ const scatter = (opType: string, { shape, dY, rest }: Arguments): Lowering => ({
       tensorOf(c, c.input(shape)),
       ...rest.map((index) => c.input(index)).filter((value) => value !== ''),
     ];
-    return byRule(c, { opType, inputs, output: c.input(dY), dY: c.input(dY), wanted: [0] });
+    return byRule(c, { opType, inputs, outputs: [c.input(dY)], dY: c.input(dY), wanted: [0] });
   },
 });
 

@@ -65,18 +65,18 @@ export interface Forward {
   readonly opType: string;
   readonly domain?: string;
   readonly inputs: readonly Value[];
-  /** The forward output. Where the gradient operator does not have it, the gradient itself: of equal shape. */
-  readonly output: Value;
+  /** The forward output, and more where the rule looks at them. Where there is none, the gradient: of equal shape. */
+  readonly outputs: readonly Value[];
   readonly dY: Value;
   /** Which inputs' gradients are the outputs of the gradient operator, in order. @default all, in order */
   readonly wanted?: readonly number[];
-  /** The forward node where it is another than the gradient's. Attributes are the same. */
+  /** The forward node where its attributes are not the gradient node's, or the rule wants to change it. */
   readonly node?: NodeProto;
 }
 
 /** Calls the forward operator's rule for those of the node's outputs that have a name. */
 export function byRule(c: LoweringContext, forward: Forward): Lowered {
-  const { inputs, output, dY, wanted = inputs.map((_, index) => index), domain = '' } = forward;
+  const { inputs, outputs, dY, wanted = inputs.map((_, index) => index), domain = '' } = forward;
   const node = forward.node ?? create(NodeProtoSchema, { ...c.node, opType: forward.opType, domain });
   const needed = new Set(wanted.filter((_, index) => (c.node.output[index] ?? '') !== ''));
   const rule = ruleOf(node);
@@ -85,7 +85,7 @@ export function byRule(c: LoweringContext, forward: Forward): Lowered {
     node,
     opset: c.opset,
     inputs,
-    outputs: [output],
+    outputs,
     dY,
     dYs: (index) => (index === 0 ? dY : undefined),
     graph: c.graph,

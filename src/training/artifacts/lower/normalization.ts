@@ -1,50 +1,52 @@
 // Normalization with the statistics that the forward operator has kept, so that nothing is computed twice.
+import { create } from '@bufbuild/protobuf';
 import { floatAttribute, intAttribute } from '../../../autodiff/rule.js';
-import { float } from '../../../onnx/build/attributes.js';
+import { attribute, float } from '../../../onnx/build/attributes.js';
 import type { Value } from '../../../onnx/build/graph-builder.js';
-import { exact, type Lowered, type LoweringContext, type LoweringFamily, like } from './lowering.js';
+import { NodeProtoSchema } from '../../../onnx/schema/onnx_pb.js';
+import {
+  byRule,
+  exact,
+  type Lowered,
+  type LoweringContext,
+  type LoweringFamily,
+  labelOf,
+  like,
+  unsupported,
+} from './lowering.js';
 
-// Momentum 0 makes the operator's running statistics those of the batch, exactly, from which the others follow.
+/** The value of the batch's variance, which BatchNormInternal does not hand out, beside one that it does. */
+const varianceBeside = (inverse: Value): Value => `${inverse}/variance`;
+
+// Momentum 0 makes the operator's running statistics those of the batch, exactly, from which the others follow. The
+// runtime writes the new statistics over the old ones, so it gets scratch tensors (see autodiff/training-mode.ts).
 function batchNormInternal(c: LoweringContext): Lowered {
-  const [x, scale, bias, mean, variance] = [0, 1, 2, 3, 4].map((index) => c.input(index)) as [
-    Value,
-    Value,
-    Value,
-    Value,
-    Value,
-  ];
-  const epsilon = floatAttribute(c.node, 'epsilon', 1e-5);
-  const momentum = floatAttribute(c.node, 'momentum', 0.9);
-  const attributes = { epsilon: float(epsilon), momentum: float(0), training_mode: 1 };
-  // Copies: the runtime may write the new statistics over the old ones.
-  const [y = '', batchMean = '', batchVariance = ''] = c.emitAll(
-    'BatchNormalization',
-    [x, scale, bias, copy(c, mean), copy(c, variance)],
-    3,
-    attributes,
+  const { graph, node } = c;
+  const epsilon = floatAttribute(node, 'epsilon', 1e-5);
+  const momentum = floatAttribute(node, 'momentum', 0.9);
+  const [y = '', , , mean = '', inverse = ''] = node.output.map(
+    (name) => name || graph.fresh(`${labelOf(node)}/output`),
   );
-  const running = (old: Value, now: Value) =>
-    c.emit('Add', [
-      c.emit('Mul', [old, c.graph.float32(momentum)]),
-      c.emit('Mul', [now, c.graph.float32(1 - momentum)]),
-    ]);
-  const deviation = c.emit('Sqrt', [c.emit('Add', [batchVariance, c.graph.float32(epsilon)])]);
-  const named = (index: number) => (c.node.output[index] ?? '') !== '';
-  return [
-    y,
-    named(1) ? running(mean, batchMean) : null,
-    named(2) ? running(variance, batchVariance) : null,
-    batchMean,
-    named(4) ? c.emit('Reciprocal', [deviation]) : null,
-  ];
+  const variance = varianceBeside(inverse);
+  const scratch = [3, 4].map((index) => c.emit('RandomUniformLike', [c.input(index)]));
+  const inputs = [0, 1, 2].map((index) => c.input(index));
+  const attributes = { epsilon: float(epsilon), momentum: float(0), training_mode: 1 };
+  const [out = '', batchMean = ''] = graph.ops('BatchNormalization', [...inputs, ...scratch], 3, attributes, {
+    name: labelOf(node),
+    outputs: [`${y}/value`, `${mean}/value`, variance],
+  });
+  const running = (old: number, now: Value) => {
+    const parts = [
+      c.emit('Mul', [c.input(old), graph.float32(momentum)]),
+      c.emit('Mul', [now, graph.float32(1 - momentum)]),
+    ];
+    return node.output[old - 2] ? c.emit('Add', parts) : null;
+  };
+  const deviation = c.emit('Sqrt', [c.emit('Add', [variance, graph.float32(epsilon)])]);
+  return [out, running(3, batchMean), running(4, variance), batchMean, c.emit('Reciprocal', [deviation])];
 }
 
-function copy(c: LoweringContext, value: Value): Value {
-  return c.emit('Mul', [value, c.graph.float32(1)]);
-}
-
-// With x^ = (x - mean) / deviation: dbias = sum dY, dscale = sum(dY x^),
-// dX = scale / deviation (dY - mean of dY - x^ mean of (dY x^))
+/** (dY, X, scale, saved_mean, saved_inv_std) -> (dX, dscale, dB) */
 function batchNormalization(c: LoweringContext): Lowered {
   const [dY, x, scale, mean, inverse] = [0, 1, 2, 3, 4].map((index) => c.input(index)) as [
     Value,
@@ -53,22 +55,20 @@ function batchNormalization(c: LoweringContext): Lowered {
     Value,
     Value,
   ];
-  const rank = c.facts(x).shape.length;
-  const axes = c.graph.int64(Array.from({ length: rank }, (_, axis) => axis).filter((axis) => axis !== 1));
-  const channels = c.graph.int64(Array.from({ length: rank }, (_, axis) => (axis === 1 ? -1 : 1)));
-  const column = (value: Value) => c.emit('Reshape', [value, channels]);
-  const normal = c.emit('Mul', [c.emit('Sub', [x, column(mean)]), column(inverse)]);
-  const sum = (value: Value) => c.emit('ReduceSum', [value, axes], { keepdims: 0 });
-  const [dBias, dScale] = [sum(dY), sum(c.emit('Mul', [dY, normal]))];
-  const count = c.emit('Cast', [c.emit('Size', [x])], { to: 1 });
-  const share = c.emit('Div', [c.emit('Cast', [c.emit('Size', [scale])], { to: 1 }), count]);
-  const average = (total: Value) => column(c.emit('Mul', [total, share]));
-  const centred = c.emit('Sub', [dY, average(dBias)]);
-  const rest = c.emit('Sub', [centred, c.emit('Mul', [normal, average(dScale)])]);
-  return [c.emit('Mul', [rest, column(c.emit('Mul', [scale, inverse]))]), dScale, dBias];
+  if (c.producer(inverse)?.opType !== 'BatchNormInternal')
+    throw unsupported(c, 'its statistics are not of BatchNormInternal');
+  const epsilon = float(floatAttribute(c.node, 'epsilon', 1e-5));
+  const settings = { epsilon, momentum: float(0), training_mode: 1 };
+  const node = create(NodeProtoSchema, {
+    opType: 'BatchNormalization',
+    attribute: Object.entries(settings).map(([name, value]) => attribute(name, value)),
+  });
+  const outputs = [dY, mean, varianceBeside(inverse)];
+  return byRule(c, { opType: node.opType, node, inputs: [x, scale, ''], outputs, dY });
 }
 
-// The same over the axes from `axis` on, with the scale inside the sums; `mean` is null for the root-mean-square form.
+// With x^ = (x - mean) / deviation and g = scale dY: dscale = sum(dY x^), dbias = sum dY, and over the axes from `axis` on
+// dX = (g - mean of g - x^ mean of (g x^)) / deviation. `mean` is null for the root-mean-square form, which lacks it.
 function layerNormalization(c: LoweringContext, mean: Value | null, inverse: Value): Lowered {
   const [dY, x, scale] = [c.input(0), c.input(1), c.input(2)];
   const rank = c.facts(x).shape.length;

@@ -18,7 +18,7 @@ const convolution = (opType: string): Lowering => ({
     const bias = c.emit('ReduceSum', [flat, c.graph.int64([0, 2])], { keepdims: 0 });
     return [c.input(1), c.input(2), bias];
   },
-  lower: (c) => byRule(c, { opType, inputs: [c.input(1), c.input(2), ''], output: c.input(0), dY: c.input(0) }),
+  lower: (c) => byRule(c, { opType, inputs: [c.input(1), c.input(2), ''], outputs: [c.input(0)], dY: c.input(0) }),
 });
 
 /** The forward node of `<name>_Grad/<operator>_<number>`, the name that the official gradient builder gives. */
@@ -37,7 +37,7 @@ function pooling(find: (c: LoweringContext) => NodeProto | undefined): Lowering 
   };
   const lower = (c: LoweringContext): Lowered => {
     const { node, x } = forwardOf(c);
-    return byRule(c, { opType: node.opType, node, inputs: [x], output: node.output[0] ?? '', dY: c.input(0) });
+    return byRule(c, { opType: node.opType, node, inputs: [x], outputs: node.output, dY: c.input(0) });
   };
   return { standIn: (c) => [forwardOf(c).x], lower };
 }
