@@ -1,9 +1,10 @@
 // What a gradient rule sees and returns. A rule knows one operator's mathematics; accumulation, unbroadcasting and the
 // choice of the nodes to visit are the walk's (gradient.ts).
+import { SecateurError } from '../errors.js';
 import type { Attributes } from '../onnx/build/attributes.js';
 import type { GraphBuilder, NodeInput, Value } from '../onnx/build/graph-builder.js';
 import { type ElementType, tensor } from '../onnx/build/tensors.js';
-import type { NodeProto } from '../onnx/schema/onnx_pb.js';
+import { TensorProto_DataType as DataType, type NodeProto } from '../onnx/schema/onnx_pb.js';
 
 /** A value's shape and element type, as a run of the forward graph showed them. */
 export interface ValueFacts {
@@ -90,6 +91,25 @@ export function scalarLike(context: RuleContext, value: number, like: Value): Va
     : context.graph.float32(value);
 }
 
+/** The TensorProto.DataType of a value that is float32 or float64. */
+export function floatType(context: RuleContext, value: Value): number {
+  return context.facts(value).dtype === 'float64' ? DataType.DOUBLE : DataType.FLOAT;
+}
+
+/** The numbers of a Constant or of an initializer that is no input, where they are few and of a plain type. */
+export function constantOf({ graph: { graph } }: RuleContext, value: Value): readonly number[] | undefined {
+  if (graph.input.some(({ name }) => name === value)) return undefined;
+  const node = graph.node.find(({ opType, output }) => opType === 'Constant' && output[0] === value);
+  const found = graph.initializer.find(({ name }) => name === value) ?? node?.attribute.find(({ t }) => t)?.t;
+  if (found === undefined) return undefined;
+  if (found.floatData.length > 0) return found.floatData;
+  if (found.int64Data.length > 0) return found.int64Data.map(Number);
+  const bytes = found.rawData.slice(); // aligned
+  if (found.dataType === DataType.FLOAT) return [...new Float32Array(bytes.buffer)];
+  if (found.dataType === DataType.DOUBLE) return [...new Float64Array(bytes.buffer)];
+  return found.dataType === DataType.INT64 ? [...new BigInt64Array(bytes.buffer)].map(Number) : undefined;
+}
+
 /** Zeros of the shape that an int64 vector holds, in a value's element type. */
 export function zerosOf(context: RuleContext, shape: Value, like: Value): Value {
   const zero = context.facts(like).dtype === 'float64' ? new Float64Array(1) : new Float32Array(1);
@@ -101,12 +121,50 @@ export function zerosLike(context: RuleContext, like: Value): Value {
   return zerosOf(context, context.emit('Shape', [like]), like);
 }
 
+/** Refuses a node whose gradient needs a later operator set. */
+export function refuseBefore({ node, opset }: RuleContext, version: number, what: string): void {
+  if (opset >= version) return;
+  const which = `${node.opType} (${node.name || node.output[0]})`;
+  throw new SecateurError(
+    'UNSUPPORTED',
+    `Expected opset ${version} or later for the gradient of ${which}, ${what}, got ${opset}; toTrainingMode raises it`,
+  );
+}
+
+/** The forward operator once more, on other inputs, with its attributes but those named. */
+export function again(context: RuleContext, inputs: readonly NodeInput[], without: readonly string[] = []): Value {
+  const value = context.emit(context.node.opType, inputs);
+  const added = context.graph.graph.node.at(-1);
+  added?.attribute.push(...context.node.attribute.filter(({ name }) => !without.includes(name)));
+  return value;
+}
+
 /** Sum over axes; ReduceSum takes them as an input since opset 13. */
 export function sum(context: RuleContext, value: Value, axes: readonly number[], keepDims: boolean): Value {
   const keepdims = keepDims ? 1 : 0;
   return context.opset >= 13
     ? context.emit('ReduceSum', [value, context.graph.int64(axes)], { keepdims })
     : context.emit('ReduceSum', [value], { axes, keepdims });
+}
+
+/** Mean over axes; ReduceMean takes them as an input since opset 18. */
+export function mean(context: RuleContext, value: Value, axes: readonly number[], keepDims: boolean): Value {
+  const keepdims = keepDims ? 1 : 0;
+  return context.opset >= 18
+    ? context.emit('ReduceMean', [value, context.graph.int64(axes)], { keepdims })
+    : context.emit('ReduceMean', [value], { axes, keepdims });
+}
+
+/** Adds axes of length 1 (Unsqueeze), or takes them away (Squeeze); axes are an input since opset 13. */
+export function changeAxes(
+  context: RuleContext,
+  opType: 'Squeeze' | 'Unsqueeze',
+  value: Value,
+  axes: readonly number[],
+): Value {
+  return context.opset >= 13
+    ? context.emit(opType, [value, context.graph.int64(axes)])
+    : context.emit(opType, [value], { axes });
 }
 
 /** The value in the shape of another. Needs no static shape. */

@@ -3,10 +3,13 @@ import { expect, test } from 'vitest';
 import { noGradient } from '../../src/autodiff/rule.js';
 import { contribRules, rules } from '../../src/autodiff/rules/index.js';
 import { float } from '../../src/onnx/build/attributes.js';
+import { activationCases, elementwiseCases } from './cases/elementwise.js';
+import { movementCases } from './cases/movement.js';
+import { batchNormCases, dropoutCases, poolingCases, sampleNormCases } from './cases/pooling.js';
+import { reductionCases } from './cases/reduction.js';
 import { type Case, worstError } from './support.js';
 
 const positive = (value: number) => Math.abs(value) + 0.5;
-const small = (value: number) => value / 2;
 const broadcasts = [
   [
     [2, 3],
@@ -158,63 +161,15 @@ const cases: Case[] = [
     attributes: { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] },
   },
   { op: 'MaxPool', shapes: [[2, 1, 5, 5]], attributes: { kernel_shape: [3, 2] }, opset: 18 },
-  { op: 'GlobalAveragePool', shapes: [[2, 3, 2, 4]] },
-  { op: 'ReduceSum', shapes: [[2, 3, 2]], integers: [[1, -1]], attributes: { keepdims: 0 } },
-  { op: 'ReduceSum', shapes: [[2, 3, 2]], integers: [[0]] },
-  { op: 'ReduceSum', shapes: [[2, 3]], attributes: { axes: [-1], keepdims: 0 }, opset: 11 },
-  { op: 'ReduceMean', shapes: [[2, 3, 2]], attributes: { axes: [0, -1], keepdims: 0 } },
-  { op: 'ReduceMean', shapes: [[2, 3]], attributes: { keepdims: 0 } },
-  { op: 'ReduceMean', shapes: [[2, 3]], integers: [[1]], attributes: { keepdims: 0 }, opset: 18 },
-  ...['Softmax', 'LogSoftmax'].flatMap((op) => [
-    { op, shapes: [[2, 5]], transform: small },
-    { op, shapes: [[2, 3, 2]], attributes: { axis: 1 } },
-    { op, shapes: [[2, 5]], opset: 11 },
-  ]),
-  { op: 'Reshape', shapes: [[2, 6]], integers: [[3, 4]] },
-  { op: 'Flatten', shapes: [[2, 3, 2]], attributes: { axis: 2 } },
-  { op: 'Squeeze', shapes: [[2, 1, 3]], integers: [[1]] },
-  { op: 'Unsqueeze', shapes: [[2, 3]], attributes: { axes: [0, 2] }, opset: 11 },
-  { op: 'Unsqueeze', shapes: [[2, 3]], integers: [[-1]] },
-  { op: 'Transpose', shapes: [[2, 3, 4]], attributes: { perm: [2, 0, 1] } },
-  { op: 'Transpose', shapes: [[2, 3, 4]] },
-  { op: 'Expand', shapes: [[2, 1]], integers: [[3, 2, 4]] },
-  { op: 'Split', shapes: [[2, 5]], integers: [[2, 3]], attributes: { axis: -1 }, outputs: 2, used: [0, 1] },
-  { op: 'Split', shapes: [[6]], outputs: 3, used: [2, 0], attributes: { split: [1, 2, 3] }, opset: 11 },
-  { op: 'Split', shapes: [[2, 5]], outputs: 3, used: [1], attributes: { axis: 1, num_outputs: 3 }, opset: 18 },
-  ...['none', 'tanh'].map((approximate) => ({ op: 'Gelu', shapes: [[2, 5]], attributes: { approximate }, opset: 20 })),
+  ...elementwiseCases,
+  ...activationCases,
+  ...reductionCases,
+  ...poolingCases,
+  ...sampleNormCases,
+  ...batchNormCases,
+  ...dropoutCases,
+  ...movementCases,
 ];
-
-const statistics = [{ float32: [0.5, -1, 0.25] }, { float32: [1, 0.5, 2] }];
-const batchNormCases: Case[] = [
-  ...[
-    [4, 3],
-    [3, 3, 2],
-    [2, 3, 2, 3],
-    [2, 3, 2, 1, 2],
-  ].flatMap((shape) => [
-    { shapes: [shape, [3], [3]], rest: statistics, attributes: { training_mode: 1 }, outputs: 3 },
-    { shapes: [shape, [3], [3]], rest: statistics, attributes: { training_mode: 1, momentum: float(0) }, outputs: 3 },
-    { shapes: [shape, [3], [3]], rest: statistics, opset: 11 },
-    {
-      shapes: [shape, [3], [3], [3], [3]],
-      transform: (value: number, at: number) => (at === 4 ? positive(value) : value),
-    },
-  ]),
-  {
-    shapes: [[5, 3], [3], [3]],
-    rest: statistics,
-    attributes: { training_mode: 1, epsilon: float(0.1) },
-    outputs: 3,
-    opset: 14,
-  },
-].map((item) => ({ op: 'BatchNormalization', ...item }));
-cases.push(...batchNormCases);
-// Nothing is dropped here: training mode has random masks (training-mode.test.ts).
-cases.push(
-  { op: 'Dropout', shapes: [[2, 5]], attributes: { ratio: float(0.5) }, opset: 11 },
-  { op: 'Dropout', shapes: [[2, 5]], rest: [{ float32: 0.5 }, { bool: [0], dims: [] }] },
-  { op: 'Dropout', shapes: [[2, 5]], rest: [{ float32: 0 }, { bool: [1], dims: [] }], opset: 12 },
-);
 
 const contribCases: Case[] = [
   ...[0, 1, 2, 3].map((bits) => {
@@ -229,7 +184,7 @@ const contribCases: Case[] = [
 
 test.each(
   [...cases, ...contribCases].map(
-    (item) => [`${item.op} ${JSON.stringify(item.shapes)} opset ${item.opset ?? 17}`, item] as const,
+    ({ op, ...item }) => [`${op} ${JSON.stringify(item).replaceAll('"', '')}`, { op, ...item }] as const,
   ),
 )('%s', async (_, item) => {
   expect(await worstError(item)).toBeLessThan(2e-3);

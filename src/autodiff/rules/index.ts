@@ -3,14 +3,21 @@ import { isStandard } from '../../onnx/graph.js';
 import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
 import { contrib } from '../opsets.js';
 import { noGradient, type Rule, type RuleFamily } from '../rule.js';
+import { activation } from './activation.js';
+import { averagePooling } from './average-pool.js';
+import { axisMaps } from './axis-map.js';
+import { batchNorms } from './batch-norm.js';
 import { convolution } from './convolution/conv.js';
+import { dropouts } from './dropout.js';
 import { elementwise } from './elementwise.js';
+import { gathering } from './gather.js';
 import { contribGelu, gelu } from './gelu.js';
+import { layerNorms } from './layer-norm.js';
 import { contribLinear, linear } from './linear.js';
-import { normalization } from './normalization.js';
 import { pooling } from './pooling.js';
 import { reduction } from './reduction.js';
 import { shape } from './shape.js';
+import { softmaxes } from './softmax.js';
 
 // Integers, truth values and steps: nothing flows back through them.
 const steps: RuleFamily = Object.fromEntries(
@@ -22,7 +29,10 @@ const steps: RuleFamily = Object.fromEntries(
 );
 
 /** Rules by operator of ai.onnx. */
-export const rules = table([elementwise, gelu, linear, convolution, normalization, pooling, reduction, shape, steps]);
+export const rules = table([
+  ...[activation, elementwise, gelu, softmaxes, linear, reduction, batchNorms, layerNorms, dropouts],
+  ...[convolution, pooling, averagePooling, shape, axisMaps, gathering, steps],
+]);
 
 /** Rules by operator of com.microsoft, ONNX Runtime's own. */
 export const contribRules = table([contribGelu, contribLinear]);

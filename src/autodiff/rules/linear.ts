@@ -4,6 +4,7 @@ import { float } from '../../onnx/build/attributes.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
 import {
   type Broadcast,
+  changeAxes,
   floatAttribute,
   input,
   intAttribute,
@@ -40,10 +41,10 @@ function scaled(c: RuleContext, value: Value, factor: number): Value {
 const matMul: Rule = (c) => {
   const shapes = [c.facts(input(c, 0)).shape, c.facts(input(c, 1)).shape] as const;
   const [vectorA, vectorB] = [shapes[0].length === 1, shapes[1].length === 1];
-  const row = vectorA ? axis(c, 'Unsqueeze', c.dY, vectorB ? -1 : -2) : c.dY;
-  const dY = vectorB ? axis(c, 'Unsqueeze', row, -1) : row;
-  const a = vectorA ? axis(c, 'Unsqueeze', input(c, 0), 0) : input(c, 0);
-  const b = vectorB ? axis(c, 'Unsqueeze', input(c, 1), 1) : input(c, 1);
+  const row = vectorA ? changeAxes(c, 'Unsqueeze', c.dY, [vectorB ? -1 : -2]) : c.dY;
+  const dY = vectorB ? changeAxes(c, 'Unsqueeze', row, [-1]) : row;
+  const a = vectorA ? changeAxes(c, 'Unsqueeze', input(c, 0), [0]) : input(c, 0);
+  const b = vectorB ? changeAxes(c, 'Unsqueeze', input(c, 1), [1]) : input(c, 1);
   const batch = c.facts(c.outputs[0] ?? '').shape.slice(0, -2 + Number(vectorA) + Number(vectorB) || undefined);
   const rankA = vectorA ? 2 : shapes[0].length;
   const rankB = vectorB ? 2 : shapes[1].length;
@@ -53,14 +54,13 @@ const matMul: Rule = (c) => {
   };
   const dB = (): Broadcast => {
     const value = c.emit('MatMul', [transposed(c, a, rankA), dY]);
-    return { value: vectorB ? axis(c, 'Squeeze', value, -1) : value, shape: [...batch, ...shapes[1].slice(-2)] };
+    return {
+      value: vectorB ? changeAxes(c, 'Squeeze', value, [-1]) : value,
+      shape: [...batch, ...shapes[1].slice(-2)],
+    };
   };
   return [c.needs(0) ? dA() : null, c.needs(1) ? dB() : null];
 };
-
-function axis(c: RuleContext, opType: 'Squeeze' | 'Unsqueeze', value: Value, at: number): Value {
-  return c.opset >= 13 ? c.emit(opType, [value, c.graph.int64([at])]) : c.emit(opType, [value], { axes: [at] });
-}
 
 function transposed(c: RuleContext, value: Value, rank: number): Value {
   const perm = Array.from({ length: rank }, (_, index) => index);

@@ -1,4 +1,4 @@
-// Pooling over windows and over all of space.
+// The maximum over windows.
 
 import { SecateurError } from '../../errors.js';
 import {
@@ -7,8 +7,8 @@ import {
   intsAttribute,
   type Rule,
   type RuleFamily,
+  refuseBefore,
   reshapeLike,
-  scalarLike,
   secondOutput,
   zerosOf,
 } from '../rule.js';
@@ -21,12 +21,7 @@ const maxPool: Rule = (c) => {
   const overlapping = kernel.some((size, i) => size > (intsAttribute(c.node, 'strides')?.[i] ?? 1));
   const dilated = intsAttribute(c.node, 'dilations')?.some((dilation) => dilation > 1) === true;
   const adds = overlapping || dilated;
-  if (adds && c.opset < 16) {
-    throw new SecateurError(
-      'UNSUPPORTED',
-      `Expected opset 16 or later for the gradient of overlapping MaxPool ${c.node.name}, got ${c.opset}`,
-    );
-  }
+  if (adds) refuseBefore(c, 16, 'whose windows overlap');
   if (intAttribute(c.node, 'storage_order', 0) !== 0) {
     throw new SecateurError('UNSUPPORTED', `Expected MaxPool ${c.node.name} to have storage_order 0, got 1`);
   }
@@ -47,15 +42,4 @@ const maxPool: Rule = (c) => {
   return [reshapeLike(c, scattered, input(c, 0))];
 };
 
-// Every input gets dY / (number of pixels).
-const globalAveragePool: Rule = (c) => {
-  const x = input(c, 0);
-  const pixels = c
-    .facts(x)
-    .shape.slice(2)
-    .reduce((product, size) => product * size, 1);
-  const share = c.emit('Mul', [c.dY, scalarLike(c, 1 / pixels, x)]);
-  return [c.emit('Expand', [share, c.emit('Shape', [x])])];
-};
-
-export const pooling: RuleFamily = { MaxPool: maxPool, GlobalAveragePool: globalAveragePool };
+export const pooling: RuleFamily = { MaxPool: maxPool };

@@ -1,8 +1,9 @@
-// Sums and means over axes, and the softmax family, whose gradients are sums.
-
-import { SecateurError } from '../../errors.js';
+// Reductions over axes, and the running sum.
 import type { Value } from '../../onnx/build/graph-builder.js';
+import { arithmetic } from '../arithmetic.js';
 import {
+  changeAxes,
+  floatType,
   input,
   intAttribute,
   intsAttribute,
@@ -13,65 +14,70 @@ import {
   sum,
 } from '../rule.js';
 
-// Every summed element gets the dY of its sum: put the axes back with length 1, then expand.
-function spread(c: RuleContext): Value {
-  const x = input(c, 0);
-  const { shape } = c.facts(x);
-  const kept = intAttribute(c.node, 'keepdims', 1) === 1;
-  const shapeOfX = c.emit('Shape', [x]);
-  if (kept || c.facts(output(c)).shape.length === 0) return c.emit('Expand', [c.dY, shapeOfX]);
+/** A value in the output's shape with the reduced axes put back, of length 1. */
+function withAxes(c: RuleContext, value: Value): Value {
+  const { shape } = c.facts(input(c, 0));
+  const rank = c.facts(output(c)).shape.length;
+  // A scalar stretches to any shape, and there is nothing to put back where the axes were kept, or there were none.
+  if (rank === shape.length || rank === 0) return value;
   const given = intsAttribute(c.node, 'axes');
-  if (given === undefined) {
-    // Axes computed in the graph: since opset 18, or 13 for ReduceSum.
-    const unsqueezed = c.inputs[1] ? c.emit('Unsqueeze', [c.dY, c.inputs[1]]) : c.dY;
-    return c.emit('Expand', [unsqueezed, shapeOfX]);
-  }
-  const axes = given.map((axis) => (axis < 0 ? axis + shape.length : axis));
-  const unsqueezed =
-    c.opset >= 13 ? c.emit('Unsqueeze', [c.dY, c.graph.int64(axes)]) : c.emit('Unsqueeze', [c.dY], { axes });
-  return c.emit('Expand', [unsqueezed, shapeOfX]);
+  // Axes computed in the graph: since opset 18, or 13 for ReduceSum.
+  if (given === undefined) return c.emit('Unsqueeze', [value, input(c, 1)]);
+  return changeAxes(
+    c,
+    'Unsqueeze',
+    value,
+    given.map((axis) => (axis < 0 ? axis + shape.length : axis)),
+  );
+}
+
+// Every summed element gets the dY of its sum.
+function spread(c: RuleContext): Value {
+  return c.emit('Expand', [withAxes(c, c.dY), c.emit('Shape', [input(c, 0)])]);
 }
 
 // As the sum, divided by how many elements share a mean; counted when run, so that the batch may differ.
 const reduceMean: Rule = (c) => {
-  const x = input(c, 0);
-  const { dtype } = c.facts(x);
-  const to = dtype === 'float64' ? 11 : 1;
-  const size = (value: Value) => c.emit('Cast', [c.emit('Size', [value])], { to });
-  const share = c.emit('Div', [size(output(c)), size(x)]);
-  return [c.emit('Mul', [spread(c), share])];
+  const size = (value: Value) => c.emit('Cast', [c.emit('Size', [value])], { to: floatType(c, input(c, 0)) });
+  const share = c.emit('Div', [size(output(c)), size(input(c, 0))]);
+  return [c.emit('Expand', [withAxes(c, c.emit('Mul', [c.dY, share])), c.emit('Shape', [input(c, 0)])])];
 };
 
-function axisOf(c: RuleContext): number {
-  const rank = c.facts(input(c, 0)).shape.length;
-  const axis = intAttribute(c.node, 'axis', c.opset >= 13 ? -1 : 1);
-  const positive = axis < 0 ? axis + rank : axis;
-  // Before opset 13 the operator flattened from the axis on: the same thing only on the last axis.
-  if (c.opset < 13 && positive !== rank - 1) {
-    throw new SecateurError(
-      'UNSUPPORTED',
-      `Expected ${c.node.opType} ${c.node.name} before opset 13 to be over the last axis, got axis ${axis}`,
-    );
-  }
-  return positive;
+/** The elements that are equal to the extreme `y` share its `dY`; both stretch to x. */
+function shared(c: RuleContext, { y, dY }: { y: Value; dY: Value }, count: (chosen: Value) => Value): Value {
+  const { div, mul } = arithmetic(c);
+  const x = input(c, 0);
+  const chosen = c.emit('Cast', [c.emit('Equal', [x, y])], { to: floatType(c, x) });
+  return mul(chosen, div(dY, count(chosen)));
 }
 
-// dX = Y (dY - sum(dY Y))
-const softmax: Rule = (c) => {
-  const weighted = c.emit('Mul', [c.dY, output(c)]);
-  const total = sum(c, weighted, [axisOf(c)], true);
-  return [c.emit('Sub', [weighted, c.emit('Mul', [output(c), total])])];
+const reduceExtreme: Rule = (c) => {
+  const axes = intsAttribute(c.node, 'axes');
+  const noop_with_empty_axes = c.opset >= 18 ? intAttribute(c.node, 'noop_with_empty_axes', 0) : undefined;
+  const count = (chosen: Value) =>
+    axes === undefined
+      ? c.emit('ReduceSum', [chosen, ...c.inputs.slice(1)], { keepdims: 1, noop_with_empty_axes })
+      : sum(c, chosen, axes, true);
+  return [shared(c, { y: withAxes(c, output(c)), dY: withAxes(c, c.dY) }, count)];
 };
 
-// dX = dY - softmax(X) sum(dY)
-const logSoftmax: Rule = (c) => {
-  const total = sum(c, c.dY, [axisOf(c)], true);
-  return [c.emit('Sub', [c.dY, c.emit('Mul', [c.emit('Exp', [output(c)]), total])])];
+const globalMaxPool: Rule = (c) => {
+  const axes = c.facts(input(c, 0)).shape.flatMap((_, axis) => (axis >= 2 ? [axis] : []));
+  return [shared(c, { y: output(c), dY: c.dY }, (chosen) => sum(c, chosen, axes, true))];
+};
+
+// Each x is in all sums from its own on: the running sum of dY from the other end.
+const cumSum: Rule = (c) => {
+  const exclusive = intAttribute(c.node, 'exclusive', 0);
+  const reverse = 1 - intAttribute(c.node, 'reverse', 0);
+  return [c.emit('CumSum', [c.dY, input(c, 1)], { exclusive, reverse })];
 };
 
 export const reduction: RuleFamily = {
   ReduceSum: (c) => [spread(c)],
   ReduceMean: reduceMean,
-  Softmax: softmax,
-  LogSoftmax: logSoftmax,
+  ReduceMax: reduceExtreme,
+  ReduceMin: reduceExtreme,
+  GlobalMaxPool: globalMaxPool,
+  CumSum: cumSum,
 };

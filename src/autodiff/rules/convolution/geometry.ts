@@ -18,8 +18,12 @@ export interface Geometry {
 
 /** The geometry of a Conv node. */
 export function convGeometry(c: RuleContext): Geometry {
+  return windowGeometry(c, c.facts(input(c, 1)).shape.slice(2));
+}
+
+/** The geometry of a node that slides windows over input 0: a convolution or a pool. */
+export function windowGeometry(c: RuleContext, kernel: readonly number[]): Geometry {
   const space = c.facts(input(c, 0)).shape.slice(2);
-  const kernel = c.facts(input(c, 1)).shape.slice(2);
   const result = c.facts(output(c)).shape.slice(2);
   const ones = space.map(() => 1);
   const strides = intsAttribute(c.node, 'strides') ?? ones;

@@ -1,17 +1,8 @@
-// Normalisation. Batch statistics come from the forward node where it hands them out (see ../training-mode.ts).
+// Normalisation over the batch. Its statistics come from the forward node where it hands them out (see ../training-mode.ts).
 import { float } from '../../onnx/build/attributes.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
 import { arithmetic } from '../arithmetic.js';
-import {
-  floatAttribute,
-  input,
-  intAttribute,
-  type Rule,
-  type RuleContext,
-  type RuleFamily,
-  secondOutput,
-  sum,
-} from '../rule.js';
+import { floatAttribute, input, intAttribute, type Rule, type RuleContext, type RuleFamily, sum } from '../rule.js';
 
 interface BatchNorm {
   readonly mean: Value;
@@ -110,14 +101,4 @@ function statisticsOf(c: RuleContext): { mean: Value; variance: Value } {
   return { mean, variance: div(sumOverBatch(c, mul(centred, centred)), count) };
 }
 
-// What was kept was divided by 1 - ratio. Without a training_mode, and before opset 12, nothing is dropped.
-const dropout: Rule = (c) => {
-  const [, ratio, training] = c.inputs;
-  if (!training) return [c.dY];
-  const { div, mul, sub, where } = arithmetic(c);
-  const mask = c.emit('Cast', [secondOutput(c, 'mask')], { to: c.facts(input(c, 0)).dtype === 'float64' ? 11 : 1 });
-  const scaled = mul(mask, div(1, sub(1, ratio || 0.5)));
-  return [mul(c.dY, where(training, scaled, 1))];
-};
-
-export const normalization: RuleFamily = { BatchNormalization: batchNormalization, Dropout: dropout };
+export const batchNorms: RuleFamily = { BatchNormalization: batchNormalization };
