@@ -69,90 +69,13 @@ const cases: Case[] = [
   },
   ...products.map((shapes) => ({ op: 'MatMul', shapes })),
   { op: 'MatMul', shapes: [[3], [2, 3, 2]], opset: 11 },
-  { op: 'Conv', shapes: [[2, 2, 5], [3, 2, 3], [3]], attributes: { pads: [1, 0] } },
-  { op: 'Conv', shapes: [[2, 2, 4, 5], [3, 2, 3, 2], [3]], attributes: { pads: [1, 0, 1, 1] } },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 6, 5],
-      [2, 2, 3, 3],
-    ],
-    attributes: { strides: [2, 2], pads: [1, 1, 1, 1] },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 1, 6, 6],
-      [2, 1, 3, 3],
-    ],
-    attributes: { strides: [2, 3] },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 6, 6],
-      [2, 2, 2, 2],
-    ],
-    attributes: { dilations: [2, 3], pads: [0, 1, 2, 0] },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 7, 7],
-      [2, 2, 2, 2],
-    ],
-    attributes: { dilations: [2, 1], strides: [2, 3] },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 3, 3],
-      [2, 2, 1, 1],
-    ],
-    attributes: { pads: [1, 1, 1, 1] },
-  },
-  { op: 'Conv', shapes: [[2, 4, 4, 4], [6, 2, 3, 3], [6]], attributes: { group: 2, pads: [1, 1, 1, 1] } },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 3, 5, 5],
-      [3, 1, 3, 3],
-    ],
-    attributes: { group: 3, strides: [2, 2], pads: [1, 1, 1, 1] },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 5, 4],
-      [2, 2, 2, 3],
-    ],
-    attributes: { auto_pad: 'SAME_UPPER', strides: [2, 1] },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 5, 4],
-      [2, 2, 2, 3],
-    ],
-    attributes: { auto_pad: 'SAME_LOWER' },
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 2, 5, 4],
-      [2, 2, 2, 3],
-    ],
-    attributes: { auto_pad: 'VALID' },
-    opset: 11,
-  },
-  {
-    op: 'Conv',
-    shapes: [
-      [2, 1, 3, 4, 3],
-      [2, 1, 2, 2, 2],
-    ],
-    attributes: { pads: [0, 1, 0, 1, 0, 1] },
-  },
+  // The table of convolutions is in convolution.test.ts.
+  { op: 'Conv', shapes: [[2, 2, 5], [3, 2, 3], [3]] },
+  { op: 'ConvTranspose', shapes: [[2, 2, 5], [2, 3, 3], [3]] },
+  { op: 'MaxPool', shapes: [[2, 2, 8]], attributes: { kernel_shape: [2], strides: [2] } },
+  { op: 'MaxPool', shapes: [[2, 1, 2, 4, 6]], attributes: { kernel_shape: [2, 2, 2], strides: [2, 2, 2] } },
+  { op: 'MaxPool', shapes: [[2, 1, 5, 7]], attributes: { kernel_shape: [2, 2], strides: [2, 2] } },
+  { op: 'MaxPool', shapes: [[2, 1, 6, 7]], attributes: { kernel_shape: [2, 3], strides: [3, 3], pads: [0, 1, 1, 1] } },
   { op: 'MaxPool', shapes: [[2, 2, 4, 6]], attributes: { kernel_shape: [2, 2], strides: [2, 2] } },
   { op: 'MaxPool', shapes: [[2, 1, 6]], attributes: { kernel_shape: [2], strides: [2] }, opset: 12 },
   {

@@ -1,6 +1,7 @@
-// Conv of any rank, groups included.
-import { input, type Rule, type RuleFamily, sum } from '../../rule.js';
-import { convGeometry } from './geometry.js';
+// Conv and ConvTranspose of any rank, groups included.
+import type { Value } from '../../../onnx/build/graph-builder.js';
+import { input, type Rule, type RuleContext, type RuleFamily, sum } from '../../rule.js';
+import { convGeometry, convTransposeGeometry } from './geometry.js';
 import { inputGradient } from './input-gradient.js';
 import { weightGradient } from './weight-gradient.js';
 
@@ -8,13 +9,35 @@ import { weightGradient } from './weight-gradient.js';
 // dX spreads each dY through the kernel, dW correlates X with dY, dB sums dY over batch and space.
 const conv: Rule = (c) => {
   const geometry = convGeometry(c);
-  const { shape } = c.facts(input(c, 0));
-  const pixels = shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]));
   return [
     c.needs(0) ? inputGradient(c, geometry) : null,
-    c.needs(1) ? weightGradient(c, geometry) : null,
-    c.needs(2) ? sum(c, c.dY, pixels, false) : null,
+    c.needs(1) ? weightGradient(c, geometry, { images: input(c, 0), dY: c.dY }) : null,
+    c.needs(2) ? biasGradient(c) : null,
   ];
 };
 
-export const convolution: RuleFamily = { Conv: conv };
+// The convolution whose transpose this is goes from Y to X, so that X and Y, and the two gradients, change places:
+// dX slides the kernel over dY, dW correlates dY with X.
+const convTranspose: Rule = (c) => {
+  const geometry = convTransposeGeometry(c);
+  const { kernel, strides, dilations, pads, group } = geometry;
+  const attributes = { kernel_shape: kernel, strides, dilations, pads, group };
+  return [
+    c.needs(0) ? c.emit('Conv', [c.dY, input(c, 1)], attributes) : null,
+    c.needs(1) ? weightGradient(c, geometry, { images: c.dY, dY: input(c, 0) }) : null,
+    c.needs(2) ? biasGradient(c) : null,
+  ];
+};
+
+/** dY summed over batch and space. */
+function biasGradient(c: RuleContext): Value {
+  const { shape } = c.facts(input(c, 0));
+  return sum(
+    c,
+    c.dY,
+    shape.flatMap((_, axis) => (axis === 1 ? [] : [axis])),
+    false,
+  );
+}
+
+export const convolution: RuleFamily = { Conv: conv, ConvTranspose: convTranspose };

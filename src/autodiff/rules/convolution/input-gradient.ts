@@ -2,7 +2,7 @@
 // turned round.
 import type { Value } from '../../../onnx/build/graph-builder.js';
 import { input, type RuleContext } from '../../rule.js';
-import { at, type Geometry, product, span } from './geometry.js';
+import { type Geometry, paddedLength, product, reach, span } from './geometry.js';
 
 export function inputGradient(c: RuleContext, geometry: Geometry): Value {
   return turnedIsFaster(geometry) ? turnedConv(c, geometry) : convTranspose(c, geometry);
@@ -27,12 +27,9 @@ function turnedConv(c: RuleContext, { space, kernel, dilations, pads }: Geometry
 }
 
 function convTranspose(c: RuleContext, geometry: Geometry): Value {
-  const { space, kernel, strides, dilations, pads, result, group } = geometry;
+  const { space, kernel, strides, dilations, pads, group } = geometry;
   // Lines at the end that no window reached.
-  const output_padding = space.map((size, i) => {
-    const reached = (at(result, i) - 1) * at(strides, i) + span(kernel, dilations, i);
-    return size + at(pads, i) + at(pads, i + space.length) - reached;
-  });
+  const output_padding = space.map((_, i) => paddedLength(geometry, i) - reach(geometry, i));
   const attributes = { strides, dilations, pads, group, output_padding, kernel_shape: kernel };
   return c.emit('ConvTranspose', [c.dY, input(c, 1)], attributes);
 }
