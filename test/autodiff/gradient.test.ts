@@ -48,6 +48,17 @@ test('only what lies between targets and loss is differentiated; a target off th
   expect((run['w_grad']!.data as Float32Array)[1]).toBeCloseTo(Math.sinh(2), 4);
 });
 
+test('a gradient that no rule would pass on is refused', async () => {
+  const g = GraphBuilder.create('ignored');
+  const x = g.input('x', 'float32', [2, 3]);
+  const scale = g.float32([1, 2, 3]);
+  const [, mean = ''] = g.ops('LayerNormalization', [x, scale], 2, {}, { name: 'norm' });
+  const model = modelOf(g.graph, { opset: 17 });
+  const loss = g.op('ReduceSum', [mean], { keepdims: 0 });
+  const shapes = await probe(model, { x: floats([2, 3], [1, 2, 3, 4, 5, 6]) });
+  expect(() => buildTrainingGraph(model, { loss, wrt: [x], shapes })).toThrow('output 1 of LayerNormalization (norm)');
+});
+
 test('integers carry no gradient, and a loss or target of integers is refused', async () => {
   const g = GraphBuilder.create('integers');
   const x = g.input('x', 'float32', [2]);
@@ -59,6 +70,26 @@ test('integers carry no gradient, and a loss or target of integers is refused', 
   const { model: training } = buildTrainingGraph(model, { loss, wrt: [x], shapes });
   expect([...((await (await open(training)).run(feeds))['x_grad']!.data as Float32Array)]).toEqual([3, 5]);
   expect(() => buildTrainingGraph(model, { loss, wrt: ['whole'], shapes })).toThrow('got int64');
+});
+
+test('float64 inside, and Cast both ways', async () => {
+  const g = GraphBuilder.create('double');
+  const x = g.input('x', 'float32', [2, 3]);
+  const double = g.op('Cast', [x], { to: 11 });
+  const norm = g.op('LayerNormalization', [double, g.constant([3], Float64Array.of(1, 2, 3))]);
+  const relu = g.op('LeakyRelu', [g.op('Relu', [double])]);
+  const y = g.op('Add', [g.op('Sigmoid', [norm]), g.op('Mul', [relu, g.op('Softmax', [double])])]);
+  const loss = g.op('ReduceSum', [g.op('Cast', [g.op('Mul', [y, y])], { to: 1 })], { keepdims: 0 });
+  const model = modelOf(g.graph, { opset: 17 });
+  const feeds = { x: floats([2, 3], [0.5, -1, 2, 1.5, 0.25, -0.75]) };
+  const { model: training } = buildTrainingGraph(model, { loss, wrt: [x], shapes: await probe(model, feeds) });
+  const session = await open(training);
+  const gradient = (await session.run(feeds))['x_grad']!;
+  expect(gradient.type).toBe('float32');
+  const slopes = await differences(feeds.x.data as Float32Array, async () =>
+    Number((await session.run(feeds))[loss]!.data[0]),
+  );
+  for (const [index, slope] of slopes.entries()) expect((gradient.data as Float32Array)[index]).toBeCloseTo(slope, 2);
 });
 
 test('all unsupported operators are listed at once', async () => {

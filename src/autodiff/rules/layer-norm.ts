@@ -5,6 +5,7 @@ import { arithmetic } from '../arithmetic.js';
 import {
   type Broadcast,
   floatAttribute,
+  floatType,
   input,
   intAttribute,
   mean,
@@ -30,7 +31,11 @@ function normalise(c: RuleContext, x: Value, { shape, axis }: { shape: readonly 
   const epsilon = float(floatAttribute(c.node, 'epsilon', 1e-5));
   const outputs = c.emitAll('LayerNormalization', [x, c.graph.constant(shape, ones)], 3, { axis, epsilon });
   const [value = '', , inverse = ''] = outputs;
-  return { value, inverse };
+  // The statistics are float32 whatever x is.
+  return {
+    value,
+    inverse: dtype === 'float64' ? c.emit('Cast', [inverse], { to: floatType(c, input(c, 0)) }) : inverse,
+  };
 }
 
 /** r (g - mean(g) - xh mean(g xh)), where g is the gradient of xh. */
