@@ -144,7 +144,8 @@ double GroupRanking::RemoveInOrder(std::vector<Candidate>& candidates, int64_t b
 void GroupRanking::SetFloors(const SelectOptions& options) {
   for (size_t t = 0; t < tensors_.size(); ++t) {
     most_.push_back(MostRemoved(tensors_[t].count, options.min_keep));
-    if (!grouped_[t].sets.empty()) most_[t] = std::min(most_[t], tensors_[t].count - 1);
+    const bool coupled = !grouped_[t].sets.empty() && tensors_[t].count > 0;
+    if (coupled) most_[t] = std::min(most_[t], tensors_[t].count - 1);
   }
 }
 

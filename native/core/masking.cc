@@ -5,16 +5,15 @@
 
 namespace secateur {
 
-void Masking::Apply(size_t tensor, DType dtype, int64_t first, std::byte* weights,
-                    int64_t count) const {
+int64_t Masking::Apply(size_t tensor, DType dtype, int64_t first, std::byte* weights,
+                       int64_t count) const {
   if (support_ == nullptr) {
-    MaskStretch(backend_, dtype, selection_.tensors[tensor], first, weights, weights, count);
-    return;
+    return MaskStretch(backend_, dtype, selection_.tensors[tensor], first, weights, weights, count);
   }
   std::vector<uint8_t> keep(static_cast<size_t>(count));
   support_->Keep(tensor, first, count, keep.data());
-  WithKeyType(ElementBytes(dtype), [&](auto type) {
-    backend_.For<decltype(type)>().mask_by(weights, weights, count, keep.data());
+  return WithKeyType(ElementBytes(dtype), [&](auto type) {
+    return backend_.For<decltype(type)>().mask_by(weights, weights, count, keep.data());
   });
 }
 

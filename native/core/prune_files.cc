@@ -153,6 +153,38 @@ void CheckZeros(const PruneJob& job, const Selection& selection,
   }
 }
 
+// Adds up what body(chunk, dtype, scratch) returns by tensor.
+template <class Body>
+std::vector<int64_t> CountChunks(const OpenFiles& files, const SelectOptions& options,
+                                 const Body& body) {
+  const std::vector<Tensor>& tensors = files.tensors();
+  const std::vector<Chunk> chunks = MakeChunks(tensors);
+  const int64_t total = TotalBytes(tensors);
+  const int threads = ThreadsFor(total, options.threads);
+  if (options.monitor) options.monitor->Begin(Phase::kCount, total);
+  std::vector<std::atomic<int64_t>> counts(tensors.size());
+  std::deque<KeyBuffer> scratch;
+  for (int worker = 0; worker < threads; ++worker) scratch.emplace_back(kChunkBytes);
+  ParallelFor(threads, static_cast<int64_t>(chunks.size()), [&](int64_t i, int worker) {
+    if (options.monitor) options.monitor->ThrowIfCancelled();
+    const DType dtype = tensors[chunks[i].tensor].dtype;
+    counts[chunks[i].tensor] += body(chunks[i], dtype, scratch[worker].data());
+    if (options.monitor) options.monitor->Advance(chunks[i].count * ElementBytes(dtype));
+  });
+  return {counts.begin(), counts.end()};
+}
+
+// The zeros of each tensor if it were masked.
+std::vector<int64_t> ZerosAfter(const OpenFiles& files, const SelectOptions& options,
+                                const Masking& masking) {
+  return CountChunks(files, options, [&](const Chunk& chunk, DType dtype, std::byte* scratch) {
+    const int64_t bytes = chunk.count * ElementBytes(dtype);
+    const std::byte* weights = chunk.source->Read(chunk.offset, bytes, scratch);
+    if (weights != scratch) std::memcpy(scratch, weights, static_cast<size_t>(bytes));
+    return masking.Apply(chunk.tensor, dtype, chunk.first, scratch, chunk.count);
+  });
+}
+
 }  // namespace
 
 PruneResult PruneFiles(const PruneJob& given) {
@@ -172,6 +204,10 @@ PruneResult PruneFiles(const PruneJob& given) {
   const std::shared_ptr<const Support> support =
       result.groups ? std::exchange(result.groups->support, nullptr) : nullptr;
   if (job.outputs.empty()) {
+    if (support != nullptr) {
+      const Masking masking(*job.select.backend, result.selections[0], support.get());
+      result.zeros = ZerosAfter(files, job.select, masking);
+    }
     files.CheckUnchanged();
     return result;
   }
@@ -193,24 +229,12 @@ std::vector<int64_t> CountZerosInFiles(const std::vector<FileSourceSpec>& source
                                        const std::vector<FileTensor>& tensors,
                                        const SelectOptions& options) {
   const OpenFiles files(sources, tensors);
-  const std::vector<Chunk> chunks = MakeChunks(files.tensors());
   const Backend& backend = options.backend ? *options.backend : ActiveBackend();
-  const int64_t total = TotalBytes(files.tensors());
-  const int threads = ThreadsFor(total, options.threads);
-  if (options.monitor) options.monitor->Begin(Phase::kCount, total);
-  std::vector<std::atomic<int64_t>> zeros(tensors.size());
-  std::deque<KeyBuffer> scratch;
-  for (int worker = 0; worker < threads; ++worker) scratch.emplace_back(kChunkBytes);
-  ParallelFor(threads, static_cast<int64_t>(chunks.size()), [&](int64_t i, int worker) {
-    const Chunk& chunk = chunks[i];
-    const DType dtype = tensors[chunk.tensor].dtype;
+  return CountChunks(files, options, [&](const Chunk& chunk, DType dtype, std::byte* scratch) {
     const int64_t bytes = chunk.count * ElementBytes(dtype);
-    if (options.monitor) options.monitor->ThrowIfCancelled();
-    const std::byte* weights = chunk.source->Read(chunk.offset, bytes, scratch[worker].data());
-    zeros[chunk.tensor] += ZerosInStretch(backend, dtype, weights, chunk.count);
-    if (options.monitor) options.monitor->Advance(bytes);
+    const std::byte* weights = chunk.source->Read(chunk.offset, bytes, scratch);
+    return ZerosInStretch(backend, dtype, weights, chunk.count);
   });
-  return {zeros.begin(), zeros.end()};
 }
 
 }  // namespace secateur
