@@ -66,7 +66,7 @@ function cut(
     return { view: views.outputs, blockRows: parts.rows, blockColumns: parts.columns, follows: false };
   }
   const columns = columnsOf(views.inputs);
-  if (columns % parts.of !== 0) return `has ${columns} inputs, which groups of ${parts.of} do not divide`;
+  if (columns % parts.of !== 0) return `its inputs (${columns}) are no multiple of ${parts.of}`;
   return { view: views.inputs, blockRows: 1, blockColumns: parts.of, follows: false };
 }
 

@@ -6,8 +6,10 @@ import { type ChannelFamily, type ChannelRule, dimsOf, type RuleContext } from '
 const convolution: ChannelRule = (context) => {
   const weight = context.weight(1);
   const input = context.label(0);
-  if (weight === undefined || (input !== undefined && !onChannelAxis(input))) return undefined;
   const groups = intAttribute(context.node, 'group', 1);
+  if (input !== undefined && !onChannelAxis(input)) return undefined;
+  // A constant whose rows are not known still only sums over the channels that it reads.
+  if (weight === undefined) return context.isConstant(1) && groups === 1 ? [] : undefined;
   if (groups > 1) coupleGroups(context, weight, groups);
   context.follow(2, weight);
   const rank = dimsOf(context.definition(1))?.length ?? input?.rank;
@@ -41,10 +43,11 @@ const product: ChannelRule = (context) => {
   const weightInput = isConstant(1) ? 1 : 0;
   const weight = context.weight(weightInput);
   const x = label(1 - weightInput);
-  if (weight === undefined || isConstant(1 - weightInput)) return undefined;
+  if (!isConstant(weightInput)) return undefined;
   const flipped = gemm && intAttribute(node, weightInput === 1 ? 'transA' : 'transB', 0) === 1;
   const summed = (weightInput === 1) === flipped ? -2 : -1;
   if (x !== undefined && x.axis !== summed) return undefined;
+  if (weight === undefined) return [];
   const outputAxis = weightInput === 1 ? -1 : -2;
   const output = labelOf(weight, outputAxis, gemm ? 2 : x?.rank);
   if (gemm) followColumns(context, output);
