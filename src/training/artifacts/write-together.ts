@@ -30,6 +30,7 @@ export async function writeTogether(
   } catch (error) {
     throw ioError('write', folder, error);
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    // What went wrong is told above.
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined);
   }
 }
