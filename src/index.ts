@@ -1,12 +1,19 @@
 // The public surface of the package, on one screen.
+
+export { randomCrop, randomFlip } from './data/augment.js';
+export { parseAugmentations } from './data/augmentation-words.js';
+export type { Augmentation, Batch, BatchOptions, BatchPosition } from './data/batches.js';
+export { Batches } from './data/batches.js';
+export type { DataOptions, Dataset, Labels, Normalization, Split } from './data/dataset.js';
+export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
+export { openDataset } from './data/open.js';
 export { isSecateurError, SecateurError, type SecateurErrorCode, type SecateurErrorFields } from './errors.js';
 export type { Backend, DType, Scope } from './native/contract.js';
-export type { Granularity } from './prune/granularity.js';
 export { type InspectOptions, inspect } from './prune/inspect.js';
 export type { Progress } from './prune/options.js';
 export type { Skipped } from './prune/prunable.js';
 export { type PruneOptions, prune } from './prune/prune.js';
-export type { FollowingVector, InspectedTensor, InspectReport, PrunedTensor, PruneReport } from './prune/report.js';
+export type { InspectedTensor, InspectReport, PrunedTensor, PruneReport } from './prune/report.js';
 export {
   applySelection,
   globalThreshold,
@@ -17,3 +24,17 @@ export {
   type WeightArray,
   type WeightTensor,
 } from './prune/select.js';
+export type { BatchSource } from './training/batch-source.js';
+export { type EvaluateModelOptions, evaluate } from './training/evaluate.js';
+export type { Evaluation } from './training/evaluation.js';
+export { type AdmmOptions, admm } from './training/methods/admm.js';
+export { type MagnitudeOptions, magnitude } from './training/methods/magnitude.js';
+export type { DataRate } from './training/methods/phases.js';
+export type { MethodReport, TensorReport } from './training/methods/report.js';
+export type { RunOptions, RunProgress } from './training/methods/run.js';
+export { type TrainOptions, train } from './training/methods/train.js';
+export type { AdamOptions, OptimizerOptions, SgdOptions } from './training/optimizer.js';
+export type { ParameterFilters } from './training/parameters.js';
+export type { PhaseRate } from './training/phase-rate.js';
+export { restoreState, saveState } from './training/state.js';
+export { type FitOptions, type Step, Trainer, type TrainerOptions } from './training/trainer.js';

@@ -296,10 +296,7 @@ Key Read(const void* weights, int64_t count) noexcept {
   return result;
 }
 
-#include "cpu/groups-inl.h"
-
 template <class Key>
 constexpr Kernels<Key> Table() {
-  return {&Classify<Key>, &Mask<Key>,   &Pack<Key>,
-          &Read<Key>,     &MaskBy<Key>, &KeepLargest<Key>};
+  return {&Classify<Key>, &Mask<Key>, &Pack<Key>, &Read<Key>};
 }

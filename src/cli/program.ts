@@ -3,9 +3,12 @@
 import { Command } from 'commander';
 import { addBench } from './commands/bench.js';
 import { addDoctor } from './commands/doctor.js';
+import { addEval } from './commands/eval.js';
 import { addInspect } from './commands/inspect.js';
 import { addNew } from './commands/new.js';
 import { addPrune } from './commands/prune.js';
+import { addRetrain } from './commands/retrain.js';
+import { addTrain } from './commands/train.js';
 import { packageInfo } from './package-info.js';
 import type { Runner } from './run.js';
 import { complain } from './terminal.js';
@@ -17,6 +20,8 @@ Examples:
   $ secateur inspect model.onnx
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.9
   $ secateur new lenet5 -o lenet5.onnx
+  $ secateur train lenet5.onnx --data digits -o trained.onnx
+  $ secateur retrain trained.onnx --data digits --ratio 0.988 -o pruned.onnx
 
 Exit codes:
   0    done
@@ -42,6 +47,9 @@ export function createProgram(run: Runner): Command {
   });
   addInspect(program, run);
   addPrune(program, run);
+  addTrain(program, run);
+  addRetrain(program, run);
+  addEval(program, run);
   addNew(program, run);
   addBench(program, run);
   addDoctor(program, run);

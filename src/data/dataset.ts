@@ -25,6 +25,8 @@ export interface Dataset {
   readonly classes?: number;
   /** What was done to the values, as a sentence, such as `(value / 255 - 0.1307) / 0.3081`. */
   readonly normalization: string;
+  /** Of images with one channel: the value of a black pixel, which is what lies around them. */
+  readonly black?: number;
   /**
    * Copies samples into a batch's memory.
    *

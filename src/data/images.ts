@@ -59,8 +59,14 @@ export function imageDataset(parts: ImageParts): Dataset {
     labelShape: [],
     ...(classes !== undefined && { classes }),
     normalization: describeNormalization(normalization),
+    ...blackOf(normalization),
     read: (indices, inputs, out) => readImages({ pixels, labels, size, tables }, indices, inputs, out),
   };
+}
+
+/** {@link Dataset.black} where there is one channel. */
+export function blackOf({ mean, deviation }: Normalization): { black?: number } {
+  return mean.length === 1 ? { black: (0 - (mean[0] ?? 0)) / (deviation[0] ?? 1) } : {};
 }
 
 /** The sentence for {@link Dataset.normalization}. */

@@ -4,7 +4,7 @@ import { Batches, prefetch } from '../data/batches.js';
 import { checkClassIndices } from '../data/dataset.js';
 import { checkFeeds, type FeedSource, type Feeds, toFeeds } from '../data/feeds.js';
 import { SecateurError } from '../errors.js';
-import type { Trainable } from './trainable.js';
+import type { Evaluable } from './evaluable.js';
 
 /**
  * Batches; or feeds by input name (with the labels under the name that `trainer.trainable.target` has), from an iterable
@@ -33,15 +33,15 @@ export function batchesPerEpoch(source: BatchSource): number | undefined {
  */
 export async function* epochOf(
   source: BatchSource,
-  trainable: Trainable,
+  evaluable: Evaluable,
   epoch: number,
   from = 0,
 ): AsyncGenerator<SourceBatch, void, undefined> {
-  const made = source instanceof Batches ? ownBatches(source, trainable, epoch, from) : others(source, epoch, from);
+  const made = source instanceof Batches ? ownBatches(source, evaluable, epoch, from) : others(source, epoch, from);
   let count = 0;
   for await (const batch of prefetch(made)) {
-    checkFeeds(batch.feeds, trainable.inputs, batch.batch);
-    checkLabels(batch, trainable);
+    checkFeeds(batch.feeds, evaluable.inputs, batch.batch);
+    checkLabels(batch, evaluable);
     count += 1;
     yield batch;
   }
@@ -52,8 +52,8 @@ export async function* epochOf(
   );
 }
 
-function* ownBatches(source: Batches, trainable: Trainable, epoch: number, from: number): Generator<SourceBatch> {
-  const names = { inputs: onlyInput(trainable), labels: trainable.target };
+function* ownBatches(source: Batches, evaluable: Evaluable, epoch: number, from: number): Generator<SourceBatch> {
+  const names = { inputs: onlyInput(evaluable), labels: evaluable.target };
   for (const batch of source.epoch(epoch, from)) {
     yield { feeds: toFeeds(batch, names), samples: batch.size, batch: batch.position.batch, hand: 'over' };
   }
@@ -74,7 +74,7 @@ async function* others(
   }
 }
 
-function onlyInput({ inputs, target }: Trainable): string {
+function onlyInput({ inputs, target }: Evaluable): string {
   const [first, ...more] = inputs.filter(({ name }) => name !== target);
   if (first !== undefined && more.length === 0) return first.name;
   const names = inputs.map(({ name }) => name).join(', ');
@@ -83,7 +83,7 @@ function onlyInput({ inputs, target }: Trainable): string {
 }
 
 /** The runtime would read past the classes, or count a wrong label as none. */
-function checkLabels({ feeds, batch }: SourceBatch, { target, classes, ignoreIndex }: Trainable): void {
+function checkLabels({ feeds, batch }: SourceBatch, { target, classes, ignoreIndex }: Evaluable): void {
   const labels = feeds[target]?.data;
   if (classes === undefined || !(labels instanceof BigInt64Array)) return;
   const counted = ignoreIndex === undefined ? labels : labels.filter((label) => label !== BigInt(ignoreIndex));

@@ -2,9 +2,10 @@
 import type { FeedTensor } from '../data/feeds.js';
 import { Classification } from '../metrics/classification.js';
 import { Mean } from '../metrics/mean.js';
+import type { RuntimeTensor } from '../runtime/session.js';
 import { type BatchSource, epochOf, type SourceBatch } from './batch-source.js';
 import type { EvaluationResult } from './engine/plan.js';
-import type { Trainable } from './trainable.js';
+import type { Evaluable } from './evaluable.js';
 
 /** What a model is worth on some data. */
 export interface Evaluation {
@@ -26,14 +27,14 @@ export interface EvaluateOptions {
 /** Evaluates one epoch of `source`, batch by batch, by `run`. */
 export async function evaluateBatches(
   source: BatchSource,
-  trainable: Trainable,
+  evaluable: Evaluable,
   run: (batch: SourceBatch, outputs: readonly string[]) => Promise<EvaluationResult>,
   onBatch: (batch: number) => void = () => undefined,
 ): Promise<Evaluation> {
-  const { classes, output, target, ignoreIndex } = trainable;
+  const { classes, output, target, ignoreIndex } = evaluable;
   const loss = new Mean();
   const scores = classes === undefined ? undefined : new Classification(classes, ignoreOption(ignoreIndex));
-  for await (const batch of epochOf(source, trainable, 0)) {
+  for await (const batch of epochOf(source, evaluable, 0)) {
     // The feeds' memory may be gone after the run.
     const labels = batch.feeds[target]?.data.slice();
     const result = await run(batch, scores === undefined ? [] : [output]);
@@ -48,4 +49,17 @@ export async function evaluateBatches(
 
 function ignoreOption(ignoreIndex: number | undefined): { ignoreIndex?: number } {
   return ignoreIndex === undefined ? {} : { ignoreIndex };
+}
+
+/** The loss and the wanted outputs of a run. */
+export function readEvaluation(
+  run: Readonly<Record<string, RuntimeTensor>>,
+  loss: string,
+  outputs: readonly string[],
+): EvaluationResult {
+  const results = outputs.flatMap((name): [string, FeedTensor][] => {
+    const tensor = run[name];
+    return tensor === undefined ? [] : [[name, { data: tensor.data as Float32Array, dims: [...tensor.dims] }]];
+  });
+  return { loss: Number(run[loss]?.data[0] ?? Number.NaN), outputs: Object.fromEntries(results) };
 }

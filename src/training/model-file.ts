@@ -18,16 +18,14 @@ export interface LoadedTrainable {
 
 /** Reads and differentiates a model, and moves its parameters into stores. */
 export async function loadTrainable(source: string | ModelProto, options: TrainableOptions): Promise<LoadedTrainable> {
-  const model = typeof source === 'string' ? readWhole(source) : source;
+  const model = typeof source === 'string' ? readWholeModel(source) : source;
   return intoStores(model, await prepareTraining(model, options));
 }
 
 /** Moves the parameters and statistics of a model into stores. */
 export function intoStores(model: ModelProto, trainable: Trainable): LoadedTrainable {
   const store = ParameterStore.create(
-    trainable.parameters.map(({ name, shape, prune, decay = prune }) => {
-      return { name, size: elementsOf(shape), prune, decay };
-    }),
+    trainable.parameters.map(({ name, shape, prune }) => ({ name, size: elementsOf(shape), prune })),
   );
   const buffers = ParameterStore.create(
     trainable.buffers.map(({ name, shape }) => ({ name, size: elementsOf(shape), prune: false })),
@@ -38,7 +36,7 @@ export function intoStores(model: ModelProto, trainable: Trainable): LoadedTrain
 }
 
 /** A model from a file with all its tensors. */
-export function readWhole(path: string): ModelProto {
+export function readWholeModel(path: string): ModelProto {
   const loaded = readModel(path);
   materialize(loaded);
   return loaded.model;

@@ -1,46 +1,24 @@
 // A model made ready to train: the graph of a step, the graph of an evaluation, and the parameters that both take as
 // inputs. Pure preparation: nothing is trained here, and no session stays open.
-import { clone } from '@bufbuild/protobuf';
-import { appendLoss, type CrossEntropy, type ElementLoss } from '../autodiff/losses.js';
-import { parametersAsInputs } from '../autodiff/parameter-inputs.js';
+import { moveToInputs, parametersAsInputs } from '../autodiff/parameter-inputs.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import { buildTrainingGraph } from '../autodiff/training-graph.js';
-import type { FeedSpecification } from '../data/feeds.js';
-import { SecateurError } from '../errors.js';
-import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { toTrainingMode } from '../autodiff/training-mode.js';
+import { valueInfo } from '../onnx/build/tensors.js';
+import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import type { PlannedBuffer } from './engine/plan.js';
+import { type Evaluable, type LossChoice, withLoss } from './evaluable.js';
 import { findFrozen, findParameters, type Parameter, type ParameterFilters } from './parameters.js';
-import { type InputShapes, probeShapes } from './probe.js';
+import { probeShapes } from './probe.js';
 
-/** The name of a loss, or a loss with its options; the number of classes is the model's. */
-export type Loss = CrossEntropy['type'] | ElementLoss['type'] | Omit<CrossEntropy, 'classes'> | ElementLoss;
-
-export interface TrainableOptions extends ParameterFilters {
-  /** @default 'crossEntropy' */
-  loss?: Loss;
-  /** The output that the loss compares with the targets. @default the only output */
-  lossOutput?: string | undefined;
-  /** Shapes of inputs, with a batch of 2 or more, where the model leaves more than the batch open. */
-  inputShapes?: InputShapes;
-}
+export interface TrainableOptions extends ParameterFilters, LossChoice {}
 
 /** What a trainer runs. */
-export interface Trainable {
+export interface Trainable extends Evaluable {
   /** Feeds and parameters in; the loss, then a gradient for each parameter. */
   readonly training: ModelProto;
   /** Feeds and parameters in; the loss and the model's outputs. */
   readonly evaluation: ModelProto;
-  readonly inputs: readonly FeedSpecification[];
-  /** The input of `inputs` that takes labels or targets. */
-  readonly target: string;
-  /** Name of the loss in both graphs. */
-  readonly loss: string;
-  /** The output that the loss looks at. */
-  readonly output: string;
-  /** Of cross entropy. */
-  readonly classes: number | undefined;
-  /** The label that counts nothing, of cross entropy. */
-  readonly ignoreIndex: number | undefined;
   readonly parameters: readonly Parameter[];
   /** Gradient outputs, one a parameter. */
   readonly gradients: readonly string[];
@@ -55,95 +33,35 @@ export interface Trainable {
  *
  * @throws SecateurError INVALID_OPTION, UNSUPPORTED (all operators without a gradient at once), NO_RUNTIME, RUNTIME.
  */
-export async function prepareTraining(model: ModelProto, options: TrainableOptions = {}): Promise<Trainable> {
-  const withLoss = clone(ModelProtoSchema, model);
-  const output = lossOutput(withLoss, options.lossOutput);
-  const loss = await resolveLoss(withLoss, output, options);
-  const target = freeName(withLoss, loss.type === 'crossEntropy' ? 'labels' : 'target');
-  const lossName = appendLoss(withLoss, { output, loss, target });
-  const parameters = findParameters(withLoss, options);
-  const shapes = await probeShapes(withLoss, options.inputShapes);
+export async function prepareTraining(source: ModelProto, options: TrainableOptions = {}): Promise<Trainable> {
+  const { model, evaluable } = await withLoss(source, options);
+  const parameters = findParameters(model, options);
+  const mode = toTrainingMode(model);
+  const shapes = await probeShapes(mode.model, options.inputShapes);
   const names = parameters.map(({ name }) => name);
-  const { model: training, gradients } = buildTrainingGraph(withLoss, { loss: lossName, wrt: names, shapes });
+  const { model: training, gradients } = buildTrainingGraph(mode.model, { loss: evaluable.loss, wrt: names, shapes });
+  const buffers = [...mode.running].map(([name, next]) => ({ name, shape: shapes.get(name)?.shape ?? [], next }));
+  addBuffers(training, buffers, shapes);
   return {
+    ...evaluable,
     training,
-    evaluation: parametersAsInputs(withLoss, names, shapes),
-    inputs: feedsOf(withLoss),
-    target,
-    loss: lossName,
-    output,
-    classes: loss.type === 'crossEntropy' ? loss.classes : undefined,
-    ignoreIndex: loss.type === 'crossEntropy' ? (loss.ignoreIndex ?? -100) : undefined,
+    evaluation: parametersAsInputs(model, [...names, ...mode.running.keys()], shapes),
     parameters,
     gradients: names.map((name) => gradients.get(name) ?? ''),
-    buffers: [],
-    frozen: findFrozen(withLoss, names),
+    buffers,
+    frozen: findFrozen(model, [...names, ...mode.running.keys()]),
   };
 }
 
-/** The output to compare, by name or because there is only one. */
-function lossOutput(model: ModelProto, wanted: string | undefined): string {
-  const outputs = model.graph?.output.map(({ name }) => name) ?? [];
-  const [first] = outputs;
-  if (wanted === undefined && outputs.length === 1 && first !== undefined) return first;
-  if (wanted !== undefined && outputs.includes(wanted)) return wanted;
-  const known = outputs.map((name) => JSON.stringify(name)).join(', ');
-  const got = wanted === undefined ? 'none: name one' : JSON.stringify(wanted);
-  throw new SecateurError('INVALID_OPTION', `Expected lossOutput to be one of the outputs ${known}, got ${got}`, {
-    option: 'lossOutput',
-  });
-}
-
-async function resolveLoss(
-  model: ModelProto,
-  output: string,
-  { loss = 'crossEntropy', inputShapes }: TrainableOptions,
-): Promise<CrossEntropy | ElementLoss> {
-  const asked = typeof loss === 'string' ? ({ type: loss } as ElementLoss | Omit<CrossEntropy, 'classes'>) : loss;
-  if (asked.type !== 'crossEntropy') return asked;
-  const facts = (await probeShapes(model, inputShapes)).get(output);
-  return { ...asked, classes: classesOf(facts, output) };
-}
-
-function classesOf(facts: ValueFacts | undefined, output: string): number {
-  const classes = facts?.shape.length === 2 ? facts.shape[1] : undefined;
-  if (facts?.dtype === 'float32' && classes !== undefined && classes > 1) return classes;
-  throw new SecateurError(
-    'INVALID_OPTION',
-    `Expected output ${output} to be logits of shape [batch, classes] in float32 for cross entropy, got ` +
-      `${facts?.dtype ?? 'nothing'} [${facts?.shape.join(', ') ?? ''}]; choose another lossOutput or loss`,
-  );
-}
-
-function freeName(model: ModelProto, wish: string): string {
-  const taken = new Set(model.graph?.node.flatMap((node) => [...node.input, ...node.output]));
-  for (const { name } of model.graph?.input ?? []) taken.add(name);
-  let name = wish;
-  while (taken.has(name)) name = `${name}_`;
-  return name;
-}
-
-const elementNames: Readonly<Record<number, FeedSpecification['type']>> = {
-  1: 'float32',
-  2: 'uint8',
-  6: 'int32',
-  7: 'int64',
-  11: 'float64',
-};
-
-/** The inputs that data must feed: those that no initializer gives a value. */
-export function feedsOf({ graph }: ModelProto): FeedSpecification[] {
-  const initializers = new Set(graph?.initializer.map(({ name }) => name));
-  const inputs = graph?.input.filter(({ name }) => !initializers.has(name)) ?? [];
-  return inputs.map(({ name, type }) => {
-    const tensorType = type?.value.case === 'tensorType' ? type.value.value : undefined;
-    const element = elementNames[tensorType?.elemType ?? 0];
-    if (element === undefined) {
-      throw new SecateurError('UNSUPPORTED', `Expected input ${name} to be a tensor of numbers that data can feed`);
-    }
-    const dims = tensorType?.shape?.dim.map(({ value }) =>
-      value.case === 'dimValue' ? Number(value.value) : (value.value ?? null),
-    );
-    return { name, type: element, dims: dims ?? [] };
-  });
+/** Running statistics come in as inputs, and their next values go out. */
+function addBuffers(
+  { graph }: ModelProto,
+  buffers: readonly PlannedBuffer[],
+  shapes: ReadonlyMap<string, ValueFacts>,
+): void {
+  if (graph === undefined) return;
+  moveToInputs(graph, new Set(buffers.map(({ name }) => name)), shapes);
+  for (const { next, shape } of buffers) {
+    if (next !== undefined) graph.output.push(valueInfo(next, 'float32', shape));
+  }
 }

@@ -195,6 +195,29 @@ export class Trainer {
     );
   }
 
+  /** Weights that take part in pruning. */
+  get prunableWeights(): number {
+    const pruned = this.trainable.parameters.filter(({ prune }) => prune);
+    return pruned.reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
+  }
+
+  /** Begins the moving average anew, at the parameters as they are. */
+  restartAverage(): void {
+    this.#copy('parameters', 'average');
+  }
+
+  /** Makes the moving average the parameters, where one is kept. */
+  adoptAverage(): void {
+    this.#copy('average', 'parameters');
+  }
+
+  #copy(from: 'parameters' | 'average', to: 'parameters' | 'average'): void {
+    const { store } = this.#parts;
+    if (!store.has('average')) return;
+    const sources = store.views(from);
+    for (const [index, view] of store.views(to).entries()) view.set(sources[index] ?? view);
+  }
+
   /** Writes the model with its parameters as they are now, or as their moving average, atomically. */
   save(path: string, { weights = 'current' }: { weights?: 'current' | 'average' } = {}): Promise<void> {
     const { model, trainable, store } = this.#parts;

@@ -85,8 +85,7 @@ function fixed(g: GraphBuilder, input: Fixed): Value | null {
   );
 }
 
-/** The node alone in a model, with its inputs. */
-export function forwardOf(item: Case) {
+function forwardOf(item: Case) {
   const { op, shapes, attributes = {}, integers = [], rest = [], opset = 17, domain = '' } = item;
   const g = GraphBuilder.create('case');
   const names = shapes.map((shape, index) => g.input(`x${index}`, 'float32', shape));

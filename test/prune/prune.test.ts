@@ -67,7 +67,7 @@ function everyEncoding() {
 
 async function checked(
   path: string,
-  options: Omit<PruneOptions, 'output'> & { ratio: number },
+  options: Omit<PruneOptions, 'output'>,
   output = join(temporaryFolder(), 'out.onnx'),
 ) {
   const before = weightsOf(path, options);

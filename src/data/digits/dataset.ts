@@ -3,7 +3,7 @@
 
 import { checkKeys, checkNumber } from '../../options.js';
 import { checkClassIndices, type DataOptions, type Dataset, type Labels, type Split } from '../dataset.js';
-import { checkNormalization, describeNormalization, greyNormalization, setLabel } from '../images.js';
+import { blackOf, checkNormalization, describeNormalization, greyNormalization, setLabel } from '../images.js';
 import { Random } from '../random.js';
 import { Drawer, SIDE } from './draw.js';
 import { glyphs } from './glyphs.js';
@@ -40,6 +40,7 @@ export function digitsDataset(split: Split, options: DigitsOptions = {}): Datase
     labelShape: [],
     classes,
     normalization: describeNormalization(normalization),
+    ...blackOf(normalization),
     read: (indices: Uint32Array, inputs: Float32Array, labels: Labels) => {
       let to = 0;
       for (const [row, index] of indices.entries()) {

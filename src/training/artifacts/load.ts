@@ -5,7 +5,7 @@ import { SecateurError } from '../../errors.js';
 import { type TensorProto, TensorProtoSchema } from '../../onnx/schema/onnx_pb.js';
 import { readCheckpoint } from '../checkpoint/files.js';
 import type { Checkpoint, CheckpointTensor, OptimizerGroup, Property } from '../checkpoint/types.js';
-import { intoStores, type LoadedTrainable, readWhole } from '../model-file.js';
+import { intoStores, type LoadedTrainable, readWholeModel } from '../model-file.js';
 import type { Trainable } from '../trainable.js';
 import { DEFAULT_LEARNING_RATE, GROUP, momentumName } from './names.js';
 import { type ArtifactOptimizer, readOptimizerModel } from './optimizer-model.js';
@@ -42,14 +42,14 @@ export async function loadArtifacts(
   const paths = typeof source === 'string' ? await findArtifacts(source, options.prefix) : source;
   const checkpoint = await readCheckpoint(paths.checkpoint);
   const group = checkpoint.optimizerGroups.find(({ name }) => name === GROUP);
-  const models = { training: readWhole(paths.training), evaluation: readWhole(paths.evaluation) };
+  const models = { training: readWholeModel(paths.training), evaluation: readWholeModel(paths.evaluation) };
   const prepared = await prepareArtifacts(models, tensorsOf(checkpoint, paths.checkpoint), options);
   checkComplete(prepared.trainable, checkpoint, paths.checkpoint);
   const loaded = intoStores(prepared.model, prepared.trainable);
   if (group !== undefined) restoreMomenta(loaded, group, paths.checkpoint);
   return {
     ...loaded,
-    optimizer: paths.optimizer === undefined ? undefined : readOptimizerModel(readWhole(paths.optimizer)),
+    optimizer: paths.optimizer === undefined ? undefined : readOptimizerModel(readWholeModel(paths.optimizer)),
     learningRate: group?.initialLearningRate || DEFAULT_LEARNING_RATE,
     steps: group?.step ?? 0,
     properties: checkpoint.properties,

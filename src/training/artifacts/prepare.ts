@@ -7,7 +7,8 @@ import type { GraphProto, ModelProto, TensorProto } from '../../onnx/schema/onnx
 import { findPrunable, type NameFilters } from '../../prune/prunable.js';
 import type { Parameter } from '../parameters.js';
 import type { InputShapes } from '../probe.js';
-import { feedsOf, type Trainable } from '../trainable.js';
+import { feedsOf } from '../evaluable.js';
+import type { Trainable } from '../trainable.js';
 import { findLossInputs, inferenceModel, type LossInputs, outputInfo } from './inference.js';
 import { lowerTrainingGraph } from './lower-graph.js';
 import { exposeStatistics } from './statistics.js';
@@ -89,7 +90,6 @@ function fetchOutput({ graph }: ModelProto, output: Value): void {
   graph.output.push(outputInfo(graph, output));
 }
 
-/** All of them decay where the optimizer decays: the official one knows no exceptions. */
 function toParameters(tensors: readonly TensorProto[], model: ModelProto, filters: NameFilters): Parameter[] {
   const prunable = new Set(findPrunable(model, filters).prunable.map(({ tensor }) => tensor.name));
   return tensors.map((tensor) => {
@@ -100,7 +100,7 @@ function toParameters(tensors: readonly TensorProto[], model: ModelProto, filter
         tensor: name,
       });
     }
-    return { tensor, name, shape: tensor.dims.map(Number), prune: prunable.has(name), decay: true };
+    return { tensor, name, shape: tensor.dims.map(Number), prune: prunable.has(name) };
   });
 }
 

@@ -2,6 +2,7 @@
 // worker.ts gives it a thread of its own.
 import { performance } from 'node:perf_hooks';
 import { type RuntimeTensor, Session } from '../../runtime/session.js';
+import { readEvaluation } from '../evaluation.js';
 import { Optimizer } from '../optimizer.js';
 import { ParameterStore } from '../parameter-store.js';
 import type {
@@ -70,11 +71,7 @@ export class Engine implements EngineCalls {
     const slot = weights === 'average' && this.#store.has('average') ? 'average' : 'parameters';
     const wanted = Object.fromEntries([loss, ...outputs].map((name) => [name, null]));
     const run = await session.run({ ...this.#tensors(session, feeds), ...this.#parameters(slot) }, wanted);
-    const results = outputs.map((name) => {
-      const tensor = run[name] as RuntimeTensor;
-      return [name, { data: tensor.data as Float32Array, dims: [...tensor.dims] }] as const;
-    });
-    return { loss: Number(run[loss]?.data[0] ?? Number.NaN), outputs: Object.fromEntries(results) };
+    return readEvaluation(run, loss, outputs);
   }
 
   steps(): Promise<number> {

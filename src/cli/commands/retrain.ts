@@ -1,0 +1,102 @@
+// `secateur retrain`: prunes a model while it is trained, by ADMM or by magnitude, and retrains what is left.
+import type { Command } from 'commander';
+import { type AdmmOptions, admm, type MagnitudeOptions, magnitude } from '../../index.js';
+import { addOutputOptions, integer, oneOf, ratio, ratios, real, required } from '../options.js';
+import type { Runner } from '../run.js';
+import { addTrainingOptions, highestRate, rateOf, type TrainingOptions } from '../training/options.js';
+import { type Method, runTraining } from '../training/run.js';
+
+const EPILOGUE = `
+Methods:
+  admm       the weights are pulled, more and more, towards the best network
+             with that many weights over all layers together; then pruned to
+             exactly the ratio, and retrained
+  magnitude  the smallest weights are removed at once, and the rest retrained
+  gradual    the same at a ratio that rises over --iterations epochs
+
+No removed weight comes back while retraining: momenta and weight decay are
+masked too, and every epoch is checked.
+
+Examples:
+  $ secateur retrain trained.onnx --data mnist --ratio 0.988 -o pruned.onnx
+  $ secateur retrain trained.onnx --data mnist --method magnitude --scope layer \\
+      --ratio 0.9 -o baseline.onnx --report baseline.json
+  $ secateur retrain trained.onnx --data mnist --round 0.9 --round 0.98 --ratio 0.996 -o tiny.onnx`;
+
+interface Options extends TrainingOptions {
+  method?: 'admm' | 'magnitude' | 'gradual';
+  ratio?: number;
+  scope?: 'global' | 'layer';
+  minKeep?: number;
+  iterations?: number;
+  epochsPerIteration?: number;
+  rho?: number;
+  rhoEnd?: number;
+  round?: number[];
+  retrainEpochs?: number;
+  retrainLr?: number;
+  mask?: 'support' | 'magnitude';
+}
+
+export function addRetrain(program: Command, run: Runner): void {
+  const command = program
+    .command('retrain')
+    .summary('prune a model while training it, by ADMM or magnitude')
+    .description('Prunes a model by one removal ratio while training it, and retrains the weights that are left.')
+    .argument('<model>', 'ONNX file, trained; its external data is found beside it')
+    .option('-r, --ratio <number>', 'fraction of the prunable weights to remove, [0, 1) (needed)', ratio('--ratio'))
+    .option(
+      '--method <name>',
+      'admm, magnitude or gradual (default: admm)',
+      oneOf('--method', ['admm', 'magnitude', 'gradual']),
+    )
+    .option('--scope <scope>', 'global, or layer (default: global)', oneOf('--scope', ['global', 'layer']))
+    .option('--min-keep <number>', 'smallest fraction kept in each tensor, [0, 1]', real('--min-keep', 0, 1))
+    .option('--iterations <n>', 'projections of admm, epochs of gradual (default: 24)', integer('--iterations', 1, 1e6))
+    .option('--epochs-per-iteration <n>', 'of admm (default: 1)', integer('--epochs-per-iteration', 1, 1e6))
+    .option('--rho <number>', 'pull of the first iteration (default: 1e-4)', real('--rho', 1e-30, 1e30))
+    .option('--rho-end <number>', 'pull of the last (default: 100 times the first)', real('--rho-end', 1e-30, 1e30))
+    .option('--round <number>', 'ratio of a round before the last; repeatable, rising', ratios('--round'))
+    .option('--retrain-epochs <n>', 'epochs after each pruning (default: 12)', integer('--retrain-epochs', 0, 1e6))
+    .option('--retrain-lr <rate>', 'highest rate of retraining (default: --lr)', real('--retrain-lr', 0, 1e6))
+    .option(
+      '--mask <from>',
+      'support of Z, or magnitude of W (default: support)',
+      oneOf('--mask', ['support', 'magnitude']),
+    );
+  addTrainingOptions(command).addHelpText('after', EPILOGUE);
+  addOutputOptions(command).action((model: string, options: Options) =>
+    run(options, (context) => runTraining(model, options, context, methodOf(options))),
+  );
+}
+
+function methodOf(options: Options): Method {
+  const target = required(options.ratio, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
+  const { method = 'admm', scope = 'global', minKeep = 0, retrainEpochs = 12 } = options;
+  const retrainLearningRate = rateOf({ ...options, lr: options.retrainLr ?? highestRate(options) });
+  const common = {
+    ratio: target,
+    scope,
+    minKeep,
+    learningRate: rateOf(options, 0.1),
+    retrainEpochs,
+    retrainLearningRate,
+  };
+  if (method === 'admm') {
+    return (trainer, batches, run) => admm(trainer, batches, { ...run, ...common, ...admmOnly(options) });
+  }
+  const extra: Partial<MagnitudeOptions> =
+    method === 'gradual' ? { schedule: 'gradual', rampEpochs: options.iterations ?? 24 } : {};
+  return (trainer, batches, run) => magnitude(trainer, batches, { ...run, ...common, ...extra });
+}
+
+function admmOnly(options: Options): Partial<AdmmOptions> {
+  const { iterations, epochsPerIteration, rho: from = 1e-4, rhoEnd: to = 100 * from, round, mask } = options;
+  return {
+    rho: { from, to },
+    ...(iterations !== undefined && { iterations }),
+    ...(epochsPerIteration !== undefined && { epochsPerIteration }),
+    ...(round !== undefined && { rounds: round }),
+    ...(mask !== undefined && { mask }),
+  };
+}

@@ -1,0 +1,77 @@
+// The baseline: the smallest weights are removed, at once or at a rising ratio, and the others retrained under the mask.
+import { invalidOption } from '../../errors.js';
+import type { Scope } from '../../native/common-contract.js';
+import { checkKeys, checkNumber } from '../../options.js';
+import type { BatchSource } from '../batch-source.js';
+import type { Trainer } from '../trainer.js';
+import type { DataRate, Phase, Target } from './phases.js';
+import { type MethodReport, runMethod } from './report.js';
+import type { RunOptions } from './run.js';
+
+export interface MagnitudeOptions extends RunOptions {
+  /** Removal ratio in [0, 1). */
+  ratio: number;
+  /** @default 'global' */
+  scope?: Scope;
+  /** Smallest fraction kept in each tensor, [0, 1]. @default 0 */
+  minKeep?: number;
+  /** `one-shot`: all at once. `gradual`: a new mask each epoch of `rampEpochs`, of a cubically rising ratio. */
+  schedule?: 'one-shot' | 'gradual';
+  /** Of `gradual`, 1 or more. @default 24 */
+  rampEpochs?: number;
+  /** @default { type: 'cosine', learningRate: 1e-3, finalRate: 1e-4 } */
+  learningRate?: DataRate;
+  /** @default 12 */
+  retrainEpochs?: number;
+  /** @default { type: 'cosine', learningRate: 1e-3 } */
+  retrainLearningRate?: DataRate;
+}
+
+const KEYS = [
+  ...['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'],
+  ...['ratio', 'scope', 'minKeep', 'schedule', 'rampEpochs', 'learningRate', 'retrainEpochs', 'retrainLearningRate'],
+];
+
+/**
+ * Prunes a trainer's model by magnitude.
+ *
+ * @throws SecateurError INVALID_OPTION, INVALID_DATA, DIVERGED, ABORTED.
+ */
+export async function magnitude(
+  trainer: Trainer,
+  source: BatchSource,
+  options: MagnitudeOptions,
+): Promise<MethodReport> {
+  const phases = magnitudePhases(options);
+  const { ratio, scope = 'global' } = options;
+  return await runMethod(trainer, source, { method: 'magnitude', ratio, scope, phases }, options);
+}
+
+/** The phases that the options stand for. */
+export function magnitudePhases(options: MagnitudeOptions): Phase[] {
+  checkKeys('option', Object.keys(options), KEYS);
+  const { ratio, scope = 'global', minKeep = 0, schedule = 'one-shot', rampEpochs = 24, retrainEpochs = 12 } = options;
+  const { learningRate = { type: 'cosine', learningRate: 1e-3, finalRate: 1e-4 } } = options;
+  const { retrainLearningRate = { type: 'cosine', learningRate: 1e-3 } } = options;
+  checkNumber('ratio', ratio, { least: 0, below: 1 });
+  checkNumber('rampEpochs', rampEpochs, { least: 1, whole: true });
+  checkNumber('retrainEpochs', retrainEpochs, { least: 0, whole: true });
+  if (schedule !== 'one-shot' && schedule !== 'gradual') {
+    throw invalidOption('schedule', '"one-shot" or "gradual"', schedule);
+  }
+  const target: Target = { ratio, scope, minKeep };
+  const targets = Array.from({ length: rampEpochs }, (_, epoch) => ({
+    ...target,
+    ratio: cubic(ratio, epoch / rampEpochs),
+  }));
+  return [
+    ...(schedule === 'gradual' ? [{ kind: 'gradual', name: 'gradual pruning', targets, learningRate } as const] : []),
+    { kind: 'prune', name: 'prune', by: 'magnitude', target },
+    { kind: 'train', name: 'retrain', epochs: retrainEpochs, learningRate: retrainLearningRate },
+  ];
+}
+
+/** Steep at first, while many weights can be spared (M. Zhu and S. Gupta, To prune, or not to prune, 2017). */
+function cubic(ratio: number, part: number): number {
+  return ratio * (1 - (1 - part) ** 3);
+}

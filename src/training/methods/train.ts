@@ -1,0 +1,37 @@
+// Plain training as a method: one phase, with the same checkpoints, resuming and report as the others.
+import { checkKeys, checkNumber } from '../../options.js';
+import type { BatchSource } from '../batch-source.js';
+import type { Trainer } from '../trainer.js';
+import type { DataRate } from './phases.js';
+import { type MethodReport, runMethod } from './report.js';
+import type { RunOptions } from './run.js';
+
+export interface TrainOptions extends RunOptions {
+  /** @default 10 */
+  epochs?: number;
+  /** @default { type: 'cosine', learningRate: 1e-3 } */
+  learningRate?: DataRate;
+  /**
+   * Keeps the zeros that prunable weights have at the start: training of a model that is pruned already. @default false
+   */
+  keepZeros?: boolean;
+}
+
+const KEYS = [
+  ...['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'],
+  ...['epochs', 'learningRate', 'keepZeros'],
+];
+
+/**
+ * Trains for some epochs.
+ *
+ * @throws SecateurError INVALID_OPTION, INVALID_DATA, DIVERGED, ABORTED.
+ */
+export async function train(trainer: Trainer, source: BatchSource, options: TrainOptions = {}): Promise<MethodReport> {
+  checkKeys('option', Object.keys(options), KEYS);
+  const { epochs = 10, learningRate = { type: 'cosine', learningRate: 1e-3 }, keepZeros = false } = options;
+  checkNumber('epochs', epochs, { least: 0, whole: true });
+  if (keepZeros) trainer.store.setMask('zeros');
+  const phases = [{ kind: 'train', name: 'train', epochs, learningRate } as const];
+  return await runMethod(trainer, source, { method: 'train', ratio: null, scope: null, phases }, options);
+}

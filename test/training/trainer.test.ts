@@ -1,0 +1,202 @@
+// The trainer: its steps against steps worked by hand, its determinism, its evaluation, and what it refuses.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
+import type { Feeds } from '../../src/data/feeds.js';
+import { readModel } from '../../src/onnx/load.js';
+import { readTensor } from '../../src/onnx/payload.js';
+import type { BatchSource } from '../../src/training/batch-source.js';
+import { evaluate } from '../../src/training/evaluate.js';
+import { type FitOptions, Trainer, type TrainerOptions } from '../../src/training/trainer.js';
+import { digits, linear, mlp, smallResNet } from './support.js';
+
+const folder = mkdtempSync(join(tmpdir(), 'secateur-trainer-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+async function losses(trainer: Trainer, source: BatchSource, options?: FitOptions): Promise<number[]> {
+  const all: number[] = [];
+  for await (const { loss } of trainer.fit(source, options)) all.push(loss);
+  return all;
+}
+
+async function withTrainer<T>(
+  model: Parameters<typeof Trainer.create>[0],
+  options: TrainerOptions,
+  use: (trainer: Trainer) => Promise<T>,
+): Promise<T> {
+  const trainer = await Trainer.create(model, { threads: 1, ...options });
+  try {
+    return await use(trainer);
+  } finally {
+    await trainer.close();
+  }
+}
+
+const sgd = (learningRate: number) => ({ type: 'sgd', learningRate }) as const;
+
+/** x = [[1, 2], [3, 4]], t = [[1], [2]]: with w = [1, -1] the errors are -2 and -3. */
+const worked: Feeds = {
+  x: { data: Float32Array.of(1, 2, 3, 4), dims: [2, 2] },
+  target: { data: Float32Array.of(1, 2), dims: [2, 1] },
+};
+
+describe('a step', () => {
+  it('is the one worked by hand', async () => {
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.1) }, async (trainer) => {
+      // loss = mean(e^2) = 6.5; dw = 2/N X^T e = [-11, -16]; w - 0.1 dw = [2.1, 0.6]
+      expect(await losses(trainer, [worked])).toEqual([6.5]);
+      const [w] = trainer.store.views('parameters');
+      expect(w?.[0]).toBeCloseTo(2.1, 6);
+      expect(w?.[1]).toBeCloseTo(0.6, 6);
+    });
+  });
+
+  it('takes feeds of the user again in every epoch, and leaves them as they are', async () => {
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.01) }, async (trainer) => {
+      expect(await losses(trainer, [worked, worked], { epochs: 3 })).toHaveLength(6);
+      expect(worked['x']?.data).toEqual(Float32Array.of(1, 2, 3, 4));
+    });
+  });
+
+  it('adds up gradients over batches as one large batch would', async () => {
+    const halves = [0, 1].map((row): Feeds => {
+      const x = Float32Array.from(worked['x']?.data.slice(2 * row, 2 * row + 2) ?? [], Number);
+      const target = Float32Array.of(Number(worked['target']?.data[row]));
+      return { x: { data: x, dims: [1, 2] }, target: { data: target, dims: [1, 1] } };
+    });
+    const options = { loss: 'mse', optimizer: sgd(0.1), accumulate: 2 } as const;
+    await withTrainer(linear([1, -1]), options, async (trainer) => {
+      expect(await losses(trainer, halves, { epochs: 1 })).toEqual([6.5]);
+      const [w] = trainer.store.views('parameters');
+      expect(w?.[0]).toBeCloseTo(2.1, 6);
+      expect(w?.[1]).toBeCloseTo(0.6, 6);
+    });
+  });
+});
+
+describe('training', () => {
+  it('learns digits, has the same bits again, and saves what it evaluates', async () => {
+    const once = () =>
+      withTrainer(mlp(), { optimizer: { type: 'adam', learningRate: 3e-3 } }, async (trainer) => {
+        const seen = await losses(trainer, digits('train', 640), {
+          epochs: 3,
+          learningRate: { type: 'cosine', learningRate: 3e-3 },
+        });
+        const result = await trainer.evaluate(digits('test', 256));
+        await trainer.save(join(folder, 'mlp.onnx'));
+        return { seen, result };
+      });
+    const first = await once();
+    expect(await once()).toEqual(first);
+    expect(first.seen).toHaveLength(60);
+    expect(first.seen.at(-1)).toBeLessThan(0.5 * (first.seen[0] ?? 0));
+    expect(first.result.task).toBe('classification');
+    expect(first.result.samples).toBe(256);
+    expect(first.result.accuracy).toBeGreaterThan(0.5);
+    const again = await evaluate(join(folder, 'mlp.onnx'), digits('test', 256), { threads: 1 });
+    expect(again.accuracy).toBe(first.result.accuracy);
+    expect(again.loss).toBeCloseTo(first.result.loss, 5);
+  });
+
+  it('keeps running statistics, and evaluates with them', async () => {
+    const random = Float32Array.from({ length: 8 * 3 * 32 * 32 }, (_, index) => Math.sin(index * 12.9898) * 2 + 1);
+    const feeds: Feeds = {
+      input: { data: random, dims: [8, 3, 32, 32] },
+      labels: { data: BigInt64Array.from([0, 1, 2, 3, 4, 5, 6, 7].map(BigInt)), dims: [8] },
+    };
+    const model = smallResNet();
+    await withTrainer(model, { optimizer: sgd(0.01) }, async (trainer) => {
+      const { buffers } = trainer.trainable;
+      expect(buffers.length).toBeGreaterThan(0);
+      const before = trainer.buffers.views('parameters').map((view) => view.slice());
+      const start = await trainer.evaluate([feeds]);
+      const seen = await losses(trainer, [feeds], { epochs: 12 });
+      const after = trainer.buffers.views('parameters');
+      expect(after.every((view, index) => view.some((value, at) => value !== before[index]?.[at]))).toBe(true);
+      expect(seen.at(-1)).toBeLessThan(seen[0] ?? 0);
+      const end = await trainer.evaluate([feeds]);
+      expect(end.loss).toBeLessThan(start.loss);
+      await trainer.save(join(folder, 'resnet.onnx'));
+      const saved = await evaluate(join(folder, 'resnet.onnx'), [feeds], { threads: 1 });
+      expect(saved.loss).toBeCloseTo(end.loss, 4);
+    });
+  });
+
+  it('keeps a moving average that can be saved', async () => {
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.1), averageDecay: 0.5 }, async (trainer) => {
+      await losses(trainer, [worked], { epochs: 1 });
+      const one = trainer.store.views('parameters')[0]?.slice() ?? new Float32Array(0);
+      await losses(trainer, [worked], { epochs: 1 });
+      const two = trainer.store.views('parameters')[0] ?? new Float32Array(0);
+      const path = join(folder, 'average.onnx');
+      await trainer.save(path, { weights: 'average' });
+      const loaded = readModel(path);
+      const tensor = loaded.model.graph?.initializer.find(({ name }) => name === 'w');
+      const bytes = tensor && readTensor(loaded, tensor).slice();
+      const saved = new Float32Array(bytes?.buffer ?? new ArrayBuffer(0));
+      for (const [index, value] of saved.entries()) {
+        expect(value).toBeCloseTo(0.5 * (one[index] ?? 0) + 0.5 * (two[index] ?? 0), 5);
+      }
+      expect(saved).toHaveLength(2);
+    });
+  });
+});
+
+describe('refusals', () => {
+  const bad = (code: string, message: RegExp) => ({ code, message: expect.stringMatching(message) });
+
+  it('stops where the loss is not finite, with the parameters of the step before', async () => {
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(1e30) }, async (trainer) => {
+      await expect(losses(trainer, [worked], { epochs: 9 })).rejects.toMatchObject(bad('DIVERGED', /at step \d/));
+      expect(trainer.store.views('parameters')[0]?.every(Number.isFinite)).toBe(true);
+    });
+  });
+
+  it('names what is wrong with options', async () => {
+    await expect(Trainer.create(mlp(), { lossOutput: 'nowhere' })).rejects.toMatchObject(
+      bad('INVALID_OPTION', /one of the outputs "logits", got "nowhere"/),
+    );
+    await expect(Trainer.create(mlp(), { frozen: ['*'] })).rejects.toMatchObject(
+      bad('INVALID_OPTION', /something to train/),
+    );
+    await expect(Trainer.create(mlp(), { trainable: ['fc3*'] })).rejects.toMatchObject({ code: 'UNKNOWN_TENSOR' });
+    await expect(Trainer.create(mlp(), { lose: 'mse' } as TrainerOptions)).rejects.toMatchObject(
+      bad('INVALID_OPTION', /did you mean/i),
+    );
+    await expect(Trainer.create(linear([1, 2]))).rejects.toMatchObject(bad('INVALID_OPTION', /logits of shape/));
+  });
+
+  it('names what is wrong with data', async () => {
+    const image = { data: new Float32Array(784), dims: [1, 1, 28, 28] };
+    const label = (value: bigint) => ({ data: BigInt64Array.of(value), dims: [1] });
+    await withTrainer(mlp(), {}, async (trainer) => {
+      const refused = (source: BatchSource) => expect(losses(trainer, source)).rejects;
+      await refused([{ input: image, labels: label(10n) }]).toMatchObject(bad('INVALID_DATA', /\[0, 10\), got 10/));
+      await refused([{ input: image }]).toMatchObject(bad('INVALID_DATA', /labels, but it is missing/));
+      await refused([]).toMatchObject(bad('INVALID_DATA', /at least one batch/));
+      const small = { data: new Float32Array(4), dims: [1, 1, 2, 2] };
+      await refused([{ input: small, labels: label(1n) }]).toMatchObject(bad('INVALID_DATA', /shape \[N, 1, 28, 28\]/));
+      const wrongType = { data: new Float64Array(784), dims: [1, 1, 28, 28] };
+      await refused([{ input: wrongType, labels: label(1n) }]).toMatchObject(
+        bad('INVALID_DATA', /float32, got float64/),
+      );
+    });
+  });
+
+  it('ends with ABORTED between two steps', async () => {
+    const controller = new AbortController();
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.01) }, async (trainer) => {
+      let steps = 0;
+      const run = async () => {
+        for await (const _ of trainer.fit([worked], { epochs: 100, signal: controller.signal })) {
+          steps += 1;
+          if (steps === 3) controller.abort();
+        }
+      };
+      await expect(run()).rejects.toMatchObject({ code: 'ABORTED' });
+      expect(steps).toBe(3);
+      expect(trainer.steps).toBe(3);
+    });
+  });
+});
