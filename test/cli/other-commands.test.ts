@@ -85,6 +85,25 @@ describe('bench select', () => {
   });
 });
 
+describe('bench train', () => {
+  it('takes steps, and says what part of them the runtime had', async () => {
+    const args = ['--batch', '4', '--rounds', '2', '--steps', '3', '--elements', '50000', '--no-peers'];
+    const result = await json('bench', 'train', ...args, '--threads', '1');
+    expect(result).toMatchObject({ model: 'lenet5', batch: 4, threads: 1, peers: {}, rateToTorch: null });
+    expect(result.samplesPerSecond).toBeCloseTo(4000 / result.stepMs, 6);
+    expect(result.outsideRuntimeShare).toBeGreaterThan(0);
+    expect(result.outsideRuntimeShare).toBeLessThan(1);
+    const { gbPerSecond, copyGbPerSecond, toCopy } = result.optimizer;
+    expect(toCopy).toBeCloseTo(gbPerSecond / copyGbPerSecond, 9);
+  });
+
+  it('refuses a network that it does not know', async () => {
+    const { code, stderr } = await secateur(['bench', 'train', '--model', 'resnet57']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('--model');
+  });
+});
+
 describe('bench prune', () => {
   it('measures, and removes what it made', async () => {
     const before = readdirSync(temporary.path('.'));

@@ -70,7 +70,7 @@ export async function timePeers(run: PeerRun): Promise<PeerTime[]> {
 const found = new Map<string, Promise<string | undefined>>();
 
 /** The first python3 on PATH that can import a module; machines have several, and the first may be bare. */
-function pythonWith(module: string, signal: AbortSignal): Promise<string | undefined> {
+export function pythonWith(module: string, signal: AbortSignal): Promise<string | undefined> {
   let search = found.get(module);
   if (search === undefined) {
     search = searchPython(module, signal);
@@ -101,20 +101,24 @@ async function timePeer(
   { work, timeoutMs, signal }: PeerRun,
 ): Promise<Omit<PeerTime, 'name'> | string> {
   const file = path.join(packageInfo().root, 'bench/peers', script);
-  const threads = String(work.threads);
   try {
     const { stdout } = await execute(python, ['-B', file, JSON.stringify(work)], {
       timeout: timeoutMs,
       killSignal: 'SIGKILL',
       signal,
-      // Some BLAS and OpenMP builds read their thread count only from here.
-      env: { ...process.env, OMP_NUM_THREADS: threads, MKL_NUM_THREADS: threads, OPENBLAS_NUM_THREADS: threads },
+      env: { ...process.env, ...threadLimits(work.threads) },
     });
     return parseAnswer(stdout);
   } catch (error) {
     signal.throwIfAborted();
     return failure(error, timeoutMs);
   }
+}
+
+/** Some BLAS and OpenMP builds read their thread count only from the environment. */
+export function threadLimits(threads: number): Record<string, string> {
+  const count = String(threads);
+  return { OMP_NUM_THREADS: count, MKL_NUM_THREADS: count, OPENBLAS_NUM_THREADS: count };
 }
 
 function parseAnswer(stdout: string): Omit<PeerTime, 'name'> | string {

@@ -1,15 +1,19 @@
-// `secateur bench`: a group of two commands that measure this machine.
+// `secateur bench`: a group of three commands that measure this machine.
 import type { Command } from 'commander';
 import type { Runner } from '../run.js';
 import { addBenchPrune } from './bench-prune.js';
 import { addBenchSelect } from './bench-select.js';
+import { addBenchTrain } from './bench-train.js';
 
 export function addBench(program: Command, run: Runner): void {
   const bench = program
     .command('bench')
-    .summary('measure selection and pruning on this machine')
-    .description('Measures selection and pruning on this machine, as ratios to what the hardware can do at best.')
+    .summary('measure selection, pruning and training on this machine')
+    .description(
+      'Measures selection, pruning and training on this machine, as ratios to the hardware and to other libraries.',
+    )
     .helpCommand(false);
   addBenchSelect(bench, run);
   addBenchPrune(bench, run);
+  addBenchTrain(bench, run);
 }
