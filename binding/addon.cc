@@ -5,6 +5,7 @@
 
 #include "control.h"
 #include "convert.h"
+#include "groups.h"
 #include "napi_setup.h"
 #include "optimizer.h"
 #include "secateur/measure.h"
@@ -123,6 +124,7 @@ Napi::Object WrapPruneResult(Napi::Env env, PruneResult& result,
   object.Set("seconds", seconds);
   object.Set("threads", result.threads);
   object.Set("backend", BackendName(env, ActiveBackend()));
+  if (result.groups) object.Set("groups", WrapGroupCounts(env, *result.groups));
   return object;
 }
 

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "groups.h"
+
 namespace secateur::binding {
 namespace {
 
@@ -136,6 +138,7 @@ PruneJob ParsePruneJob(const Napi::Object& object) {
   job.sources = ParseSources(GetArray(object, "sources"));
   job.tensors = ParseFileTensors(GetArray(object, "tensors"));
   job.select = ParseSelectOptions(object.Get("select").As<Napi::Object>());
+  job.grouping = ParseGrouping(object.Get("grouping"));
   ForEach(GetArray(object, "outputs"), [&](const Napi::Object& output) {
     OutputSpec& spec = job.outputs.emplace_back();
     spec.path = GetString(output, "path");

@@ -9,11 +9,12 @@ export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
 export { openDataset } from './data/open.js';
 export { isSecateurError, SecateurError, type SecateurErrorCode, type SecateurErrorFields } from './errors.js';
 export type { Backend, DType, Scope } from './native/contract.js';
+export type { Granularity } from './prune/granularity.js';
 export { type InspectOptions, inspect } from './prune/inspect.js';
 export type { Progress } from './prune/options.js';
 export type { Skipped } from './prune/prunable.js';
 export { type PruneOptions, prune } from './prune/prune.js';
-export type { InspectedTensor, InspectReport, PrunedTensor, PruneReport } from './prune/report.js';
+export type { FollowingVector, InspectedTensor, InspectReport, PrunedTensor, PruneReport } from './prune/report.js';
 export {
   applySelection,
   globalThreshold,

@@ -6,10 +6,12 @@
 #include <cstring>
 #include <deque>
 #include <memory>
+#include <utility>
 
 #include "core/chunks.h"
 #include "core/file.h"
 #include "core/key_buffer.h"
+#include "core/masking.h"
 #include "core/open_files.h"
 #include "core/parallel.h"
 #include "core/varint.h"
@@ -23,7 +25,7 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-void ZeroEncoded(const PruneJob& job, OpenFiles& files, const Selection& selection) {
+void ZeroEncoded(const PruneJob& job, OpenFiles& files, const Masking& masking) {
   for (size_t t = 0; t < job.tensors.size(); ++t) {
     if (job.tensors[t].encoding != Encoding::kVarint) continue;
     int64_t first = 0;
@@ -31,21 +33,32 @@ void ZeroEncoded(const PruneJob& job, OpenFiles& files, const Selection& selecti
       std::vector<uint16_t> values;
       std::vector<std::byte>& bytes = files.encoded(static_cast<int>(t), r);
       DecodeVarints(bytes, values);
-      const TensorThreshold& threshold = selection.tensors[t];
-      ZeroVarints(bytes, [&](int64_t i) {
-        const auto key = static_cast<uint64_t>(values[i] & 0x7fff);
-        return key >= threshold.tie_end ||
-               (key >= threshold.tie_begin && first + i < threshold.tie_cut);
-      });
+      const std::vector<uint8_t> keep = masking.Keep(t, first, values);
+      ZeroVarints(bytes, [&](int64_t i) { return keep[i] != 0; });
       first += static_cast<int64_t>(values.size());
     }
   }
 }
 
+// Selects, of groups where the job has some.
+void SelectIn(const PruneJob& job, const OpenFiles& files, PruneResult& result) {
+  if (!job.grouping) {
+    result.selections = Select(files.tensors(), job.select);
+    return;
+  }
+  result.groups = SelectGroups(files.tensors(), *job.grouping, job.select);
+  const GroupSelection& groups = *result.groups;
+  Selection counts{groups.ratio, groups.threshold, groups.removed, {}};
+  for (const TensorGroups& tensor : groups.tensors) {
+    counts.tensors.push_back({0, 0, 0, groups.threshold, tensor.removed});
+  }
+  result.selections = {counts};
+}
+
 class Writer {
  public:
-  Writer(const PruneJob& job, const WritePlan& plan, const Selection& selection)
-      : job_(job), plan_(plan), selection_(selection), backend_(*job.select.backend) {
+  Writer(const PruneJob& job, const WritePlan& plan, const Masking& masking)
+      : job_(job), plan_(plan), masking_(masking), backend_(*job.select.backend) {
     int64_t total = 0;
     for (int64_t size : plan.sizes()) total += size;
     total_ = total;
@@ -62,8 +75,8 @@ class Writer {
         bytes = scratch;
         if (stretch.tensor >= 0) {
           const DType dtype = job_.tensors[stretch.tensor].dtype;
-          MaskStretch(backend_, dtype, selection_.tensors[stretch.tensor], stretch.first, scratch,
-                      scratch, stretch.bytes / ElementBytes(dtype));
+          masking_.Apply(stretch.tensor, dtype, stretch.first, scratch,
+                         stretch.bytes / ElementBytes(dtype));
         }
       }
       outputs_[stretch.output].Write(stretch.offset, bytes, stretch.bytes);
@@ -118,7 +131,7 @@ class Writer {
 
   const PruneJob& job_;
   const WritePlan& plan_;
-  const Selection& selection_;
+  const Masking& masking_;
   const Backend& backend_;
   int64_t total_ = 0;
   int threads_ = 1;
@@ -140,6 +153,38 @@ void CheckZeros(const PruneJob& job, const Selection& selection,
   }
 }
 
+// Adds up what body(chunk, dtype, scratch) returns by tensor.
+template <class Body>
+std::vector<int64_t> CountChunks(const OpenFiles& files, const SelectOptions& options,
+                                 const Body& body) {
+  const std::vector<Tensor>& tensors = files.tensors();
+  const std::vector<Chunk> chunks = MakeChunks(tensors);
+  const int64_t total = TotalBytes(tensors);
+  const int threads = ThreadsFor(total, options.threads);
+  if (options.monitor) options.monitor->Begin(Phase::kCount, total);
+  std::vector<std::atomic<int64_t>> counts(tensors.size());
+  std::deque<KeyBuffer> scratch;
+  for (int worker = 0; worker < threads; ++worker) scratch.emplace_back(kChunkBytes);
+  ParallelFor(threads, static_cast<int64_t>(chunks.size()), [&](int64_t i, int worker) {
+    if (options.monitor) options.monitor->ThrowIfCancelled();
+    const DType dtype = tensors[chunks[i].tensor].dtype;
+    counts[chunks[i].tensor] += body(chunks[i], dtype, scratch[worker].data());
+    if (options.monitor) options.monitor->Advance(chunks[i].count * ElementBytes(dtype));
+  });
+  return {counts.begin(), counts.end()};
+}
+
+// The zeros of each tensor if it were masked.
+std::vector<int64_t> ZerosAfter(const OpenFiles& files, const SelectOptions& options,
+                                const Masking& masking) {
+  return CountChunks(files, options, [&](const Chunk& chunk, DType dtype, std::byte* scratch) {
+    const int64_t bytes = chunk.count * ElementBytes(dtype);
+    const std::byte* weights = chunk.source->Read(chunk.offset, bytes, scratch);
+    if (weights != scratch) std::memcpy(scratch, weights, static_cast<size_t>(bytes));
+    return masking.Apply(chunk.tensor, dtype, chunk.first, scratch, chunk.count);
+  });
+}
+
 }  // namespace
 
 PruneResult PruneFiles(const PruneJob& given) {
@@ -154,15 +199,22 @@ PruneResult PruneFiles(const PruneJob& given) {
   OpenFiles files(job.sources, job.tensors);
   WritePlan plan(job, files);
   result.threads = ThreadsFor(TotalBytes(files.tensors()), job.select.threads);
-  result.selections = Select(files.tensors(), job.select);
+  SelectIn(job, files, result);
   result.select_seconds = Seconds() - start;
+  const std::shared_ptr<const Support> support =
+      result.groups ? std::exchange(result.groups->support, nullptr) : nullptr;
   if (job.outputs.empty()) {
+    if (support != nullptr) {
+      const Masking masking(*job.select.backend, result.selections[0], support.get());
+      result.zeros = ZerosAfter(files, job.select, masking);
+    }
     files.CheckUnchanged();
     return result;
   }
   const Selection& selection = result.selections[0];
-  ZeroEncoded(job, files, selection);
-  Writer writer(job, plan, selection);
+  const Masking masking(*job.select.backend, selection, support.get());
+  ZeroEncoded(job, files, masking);
+  Writer writer(job, plan, masking);
   writer.Write();
   result.zeros = writer.CountZeros();
   CheckZeros(job, selection, result.zeros);
@@ -177,24 +229,12 @@ std::vector<int64_t> CountZerosInFiles(const std::vector<FileSourceSpec>& source
                                        const std::vector<FileTensor>& tensors,
                                        const SelectOptions& options) {
   const OpenFiles files(sources, tensors);
-  const std::vector<Chunk> chunks = MakeChunks(files.tensors());
   const Backend& backend = options.backend ? *options.backend : ActiveBackend();
-  const int64_t total = TotalBytes(files.tensors());
-  const int threads = ThreadsFor(total, options.threads);
-  if (options.monitor) options.monitor->Begin(Phase::kCount, total);
-  std::vector<std::atomic<int64_t>> zeros(tensors.size());
-  std::deque<KeyBuffer> scratch;
-  for (int worker = 0; worker < threads; ++worker) scratch.emplace_back(kChunkBytes);
-  ParallelFor(threads, static_cast<int64_t>(chunks.size()), [&](int64_t i, int worker) {
-    const Chunk& chunk = chunks[i];
-    const DType dtype = tensors[chunk.tensor].dtype;
+  return CountChunks(files, options, [&](const Chunk& chunk, DType dtype, std::byte* scratch) {
     const int64_t bytes = chunk.count * ElementBytes(dtype);
-    if (options.monitor) options.monitor->ThrowIfCancelled();
-    const std::byte* weights = chunk.source->Read(chunk.offset, bytes, scratch[worker].data());
-    zeros[chunk.tensor] += ZerosInStretch(backend, dtype, weights, chunk.count);
-    if (options.monitor) options.monitor->Advance(bytes);
+    const std::byte* weights = chunk.source->Read(chunk.offset, bytes, scratch);
+    return ZerosInStretch(backend, dtype, weights, chunk.count);
   });
-  return {zeros.begin(), zeros.end()};
 }
 
 }  // namespace secateur

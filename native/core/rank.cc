@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <deque>
-#include <string>
 
 #include "core/brackets.h"
+#include "core/elements.h"
 #include "core/parallel.h"
 #include "core/values.h"
 
@@ -25,17 +25,8 @@ constexpr size_t kTargetsPerPass = 12;  // together they store less than a pass 
     const std::byte* bytes =
         chunk.source->Read(chunk.offset, chunk.count * element, scratch.data());
     for (int64_t i = 0; i < chunk.count; ++i) {
-      uint64_t bits = 0;
-      std::copy_n(bytes + i * element, element, reinterpret_cast<std::byte*>(&bits));
-      bits &= ~uint64_t{0} >> (65 - 8 * element);
-      if (bits < InfinityKey(tensor.dtype)) continue;
-      const int64_t index = chunk.first + i;
-      throw Error("NONFINITE_WEIGHT",
-                  "Expected finite weights, got " +
-                      std::string(bits == InfinityKey(tensor.dtype) ? "infinity" : "NaN") +
-                      " in tensor \"" + tensor.name + "\" at index " + std::to_string(index) +
-                      "; allow non-finite weights to keep them as they are")
-          .WithElement(tensor.name, index);
+      const uint64_t key = KeyAt(tensor.dtype, bytes, i);
+      if (key >= InfinityKey(tensor.dtype)) ThrowNonfiniteAt(tensor, chunk.first + i, key);
     }
   }
   throw Error("FILE_CHANGED", "The weights changed while they were read; nothing was written");

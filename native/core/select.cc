@@ -12,6 +12,7 @@
 #include "core/chunks.h"
 #include "core/parallel.h"
 #include "core/rank.h"
+#include "core/select_rules.h"
 #include "core/tally.h"
 
 namespace secateur {
@@ -158,15 +159,6 @@ std::vector<TensorThreshold> SelectAlone(const Tensor& tensor, const std::vector
   return thresholds;
 }
 
-// The most weights that may be removed from a tensor: all but the fewest k with k / count >=
-// min_keep.
-int64_t MostRemoved(int64_t count, double min_keep) {
-  if (min_keep <= 0) return count;
-  auto kept = static_cast<int64_t>(std::ceil(min_keep * static_cast<double>(count)));
-  while (kept > 0 && static_cast<double>(kept - 1) / static_cast<double>(count) >= min_keep) --kept;
-  return count - std::min(kept, count);
-}
-
 // Global selection under floors: tensors that would lose more than they may are held at their
 // floor, each by a threshold of its own, and the rest share what is left to remove, until no other
 // tensor falls below its floor.
@@ -271,7 +263,16 @@ std::vector<Selection> SelectGlobal(const std::vector<Tensor>& tensors,
   return selections;
 }
 
-void Validate(const std::vector<Tensor>& tensors, const SelectOptions& options) {
+}  // namespace
+
+int64_t MostRemoved(int64_t count, double min_keep) {
+  if (min_keep <= 0) return count;
+  auto kept = static_cast<int64_t>(std::ceil(min_keep * static_cast<double>(count)));
+  while (kept > 0 && static_cast<double>(kept - 1) / static_cast<double>(count) >= min_keep) --kept;
+  return count - std::min(kept, count);
+}
+
+void ValidateSelect(const std::vector<Tensor>& tensors, const SelectOptions& options) {
   for (double ratio : options.ratios) {
     if (!(ratio >= 0 && ratio < 1)) {
       throw Error("INVALID_OPTION",
@@ -297,14 +298,12 @@ void Validate(const std::vector<Tensor>& tensors, const SelectOptions& options) 
   }
 }
 
-}  // namespace
-
 int64_t RemovedCount(double ratio, int64_t count) {
   return std::min<int64_t>(count, std::llround(ratio * static_cast<double>(count)));
 }
 
 std::vector<Selection> Select(const std::vector<Tensor>& tensors, const SelectOptions& given) {
-  Validate(tensors, given);
+  ValidateSelect(tensors, given);
   SelectOptions options = given;
   if (options.backend == nullptr) options.backend = &ActiveBackend();
   return options.scope == Scope::kLayer ? SelectLayers(tensors, options)

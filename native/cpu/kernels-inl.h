@@ -296,7 +296,10 @@ Key Read(const void* weights, int64_t count) noexcept {
   return result;
 }
 
+#include "cpu/groups-inl.h"
+
 template <class Key>
 constexpr Kernels<Key> Table() {
-  return {&Classify<Key>, &Mask<Key>, &Pack<Key>, &Read<Key>};
+  return {&Classify<Key>, &Mask<Key>,   &Pack<Key>,
+          &Read<Key>,     &MaskBy<Key>, &KeepLargest<Key>};
 }

@@ -83,6 +83,12 @@ inline double SumSquares(const float* x, int64_t count) noexcept {
   return sums[0];
 }
 
+inline void AddSquares(double* __restrict sums, const float* __restrict x, int64_t count) noexcept {
+  for (int64_t i = 0; i < count; ++i) {
+    sums[i] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  }
+}
+
 inline void Next(float* __restrict next, const float* __restrict w, const float* __restrict v,
                  int64_t count, AdmmArgs admm) noexcept {
   for (int64_t i = 0; i < count; ++i) {
@@ -110,5 +116,5 @@ inline int64_t Project(float* __restrict v, float* __restrict gap, float* __rest
 }
 
 constexpr OptimizerKernels OptimizerTable() {
-  return {&Gradient, &Pull, &Blend, &Momentum, &Adam, &Keep, &SumSquares, &Next, &Project};
+  return {&Gradient, &Pull, &Blend, &Momentum, &Adam, &Keep, &SumSquares, &AddSquares, &Next, &Project};
 }

@@ -2,6 +2,7 @@
 // ("Expected --ratio to be a number in [0, 1), got 1.2"). Options that several commands share are declared here once.
 import { type Command, Option } from 'commander';
 import { invalidOption, SecateurError } from '../errors.js';
+import { type Granularity, parseGranularity } from '../prune/granularity.js';
 
 /** A parser for commander: the text, and what an earlier use of the same option gave. */
 type Parser<T> = (text: string, previous: T | undefined) => T;
@@ -101,6 +102,14 @@ export function outputFile(): Parser<string> {
   return (text) => {
     if (text !== '' && text !== '-') return text;
     throw invalidOption('-o', 'the name of a file (models are not written to stdout)', text);
+  };
+}
+
+/** `--granularity`, in one of its four forms. */
+export function granularity(): Parser<Granularity> {
+  return (text) => {
+    parseGranularity(text, '--granularity');
+    return text as Granularity;
   };
 }
 

@@ -2,6 +2,7 @@
 // cross the border. Internal: the public surface is src/index.ts. Values are validated before they come here.
 // Counts, offsets and lengths are non-negative safe integers (the addon reads them as int64).
 import type { Scope, SelectionHandle } from './common-contract.js';
+import type { NativeGroupCounts, NativeGrouping } from './groups-contract.js';
 import type { NativeTraining } from './training-contract.js';
 
 export type { Scope, SelectionHandle };
@@ -83,12 +84,17 @@ export interface NativePruneJob {
   sources: { path: string; size: number }[];
   tensors: NativeFileTensor[];
   select: NativeSelectOptions;
+  /** Of the tensors, in order. Undefined: each weight by itself. */
+  grouping?: NativeGrouping | undefined;
   /** Written beside (`.NAME.secateur-XXXXXX`), checked, and renamed in this order. Empty: select only. */
   outputs: NativeOutput[];
 }
 
 export interface NativePruneResult {
+  /** With a grouping its counts only: the handle masks nothing. */
   selections: NativeSelection[];
+  /** With a grouping. */
+  groups?: NativeGroupCounts;
   /** Zero-valued weights of each tensor, counted in the written files before they are renamed; empty without outputs. */
   zeros: number[];
   seconds: { select: number; apply: number };

@@ -3,6 +3,7 @@
 
 import { SecateurError } from '../errors.js';
 import type { NativeFileTensor, NativeOutput, NativePruneJob } from '../native/contract.js';
+import type { NativeGrouping } from '../native/groups-contract.js';
 import { elementType, rawBytes } from '../onnx/dtypes.js';
 import { ExternalFiles, type ExternalRange, isExternal } from '../onnx/external.js';
 import { FileSource } from '../onnx/file-source.js';
@@ -10,8 +11,10 @@ import { type LoadedModel, loadFrom } from '../onnx/load.js';
 import type { TensorProto } from '../onnx/schema/onnx_pb.js';
 import { shapeOf } from '../onnx/shape.js';
 import { tensorsOf } from '../onnx/tensors.js';
+import type { GranularityParts } from './granularity.js';
+import { groupPlan } from './group-plan.js';
 import { layOut } from './layout.js';
-import { type Location, locate } from './locate.js';
+import { type LocatedTensor, Locator } from './locator.js';
 import { findPrunable, type NameFilters, type Prunable, type PrunableSet, type Skipped } from './prunable.js';
 import { findShared, type SharedRange } from './shared-bytes.js';
 
@@ -28,6 +31,10 @@ export interface Plan {
   tensors: NativeFileTensor[];
   /** All tensors with external data, prunable or not. */
   externals: ReadonlyMap<TensorProto, ExternalRange>;
+  /** How `tensors`, then `following`, are cut into groups; undefined where each weight goes by itself. */
+  grouping: NativeGrouping | undefined;
+  /** Vectors that become zero with their channels. */
+  following: LocatedTensor[];
 }
 
 /**
@@ -35,29 +42,23 @@ export interface Plan {
  *
  * @throws SecateurError IO, INVALID_MODEL, EXTERNAL_DATA, UNKNOWN_TENSOR, UNSUPPORTED.
  */
-export function makePlan(path: string, filters: NameFilters): Plan {
+export function makePlan(path: string, filters: NameFilters, granularity: GranularityParts = { kind: 'weight' }): Plan {
   const source = new FileSource(path);
   try {
     const loaded = loadFrom(source);
     const found = findPrunable(loaded.model, filters);
     const externals = resolveExternals(loaded, found.names);
-    const skipped = [...found.skipped];
-    const prunable: Prunable[] = [];
-    const locations: Location[] = [];
-    const shared = findShared(sharedRanges(found, externals));
-    for (const tensor of found.prunable) {
-      const location =
-        shared.get(tensor.name) ?? locate(tensor, loaded.recordOf(tensor.tensor), externals.get(tensor.tensor), source);
-      if (typeof location === 'string') {
-        skipped.push({ name: tensor.name, reason: location });
-      } else {
-        prunable.push(tensor);
-        locations.push(location);
-      }
-    }
     const sources = sourcesOf(loaded, externals);
-    const tensors = prunable.map((tensor, index) => nativeTensor(tensor, locations[index], sources));
-    return { loaded, prunable, skipped, parameters: found.parameters, sources, tensors, externals };
+    const locator = new Locator(loaded, externals, sources, source);
+    const shared = findShared(sharedRanges(found, externals));
+    const located = locator.all(found.prunable, shared);
+    const grouped = groupPlan({ loaded, found, filters, granularity, located: located.tensors, locator });
+    const skipped = [...found.skipped, ...located.skipped, ...grouped.skipped];
+    const tensors = grouped.tensors.map(({ native }) => native);
+    const prunable = grouped.tensors.map(({ tensor }) => tensor);
+    const { grouping, following } = grouped;
+    const { parameters } = found;
+    return { loaded, prunable, skipped, parameters, sources, tensors, externals, grouping, following };
   } finally {
     source.close();
   }
@@ -100,15 +101,4 @@ function sharedRanges(found: PrunableSet, externals: ReadonlyMap<TensorProto, Ex
 function sourcesOf(loaded: LoadedModel, externals: ReadonlyMap<TensorProto, ExternalRange>): NativePruneJob['sources'] {
   const sizes = new Map([...externals.values()].map(({ path, fileBytes }) => [path, fileBytes]));
   return [{ path: loaded.path, size: loaded.size }, ...[...sizes].map(([path, size]) => ({ path, size }))];
-}
-
-function nativeTensor(
-  { name, dtype, weights }: Prunable,
-  location: Location | undefined,
-  sources: NativePruneJob['sources'],
-): NativeFileTensor {
-  const path = location?.external?.path;
-  const source = path === undefined ? 0 : sources.findIndex((candidate, index) => index > 0 && candidate.path === path);
-  const runs = (location?.runs ?? []).map((run) => ({ source, ...run }));
-  return { name, dtype, factor: 1, encoding: location?.encoding ?? 'flat', weights, runs };
 }

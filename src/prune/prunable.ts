@@ -8,6 +8,7 @@ import type { ModelProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.
 import { shapeOf } from '../onnx/shape.js';
 import { tensorsOf } from '../onnx/tensors.js';
 import { compilePatterns, type Pattern } from './patterns.js';
+import { weightInputs } from './weight-uses.js';
 
 /** A tensor that is not pruned, and why. */
 export interface Skipped {
@@ -59,17 +60,10 @@ export interface PrunableSet {
   parameters: number;
 }
 
-/** The inputs that are weights, by operator. */
-const weightInputs: Readonly<Record<string, readonly number[]>> = {
-  Conv: [1],
-  ConvTranspose: [1],
-  Gemm: [0, 1],
-  MatMul: [0, 1],
-};
-
 const prunableTypes: ReadonlySet<string> = new Set<DType>(['float32', 'float16', 'bfloat16', 'float64']);
 
-function isPrunableType(name: string): name is DType {
+/** Whether weights of an element type can be pruned. */
+export function isPrunableType(name: string): name is DType {
   return prunableTypes.has(name);
 }
 

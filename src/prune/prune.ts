@@ -1,10 +1,11 @@
 // `prune`: sets the weights of smallest magnitude to zero and writes the model. The graph is read here; the weights
 // are read, selected and written by the addon.
 
-import { SecateurError } from '../errors.js';
+import { invalidOption, SecateurError } from '../errors.js';
 import { callNative } from '../native/addon.js';
 import type { NativePruneJob, NativePruneResult, Scope } from '../native/contract.js';
 import { checkKeys, checkNumber } from '../options.js';
+import { fixedRatio, type Granularity, type GranularityParts, parseGranularity } from './granularity.js';
 import {
   checkFileOptions,
   checkFlag,
@@ -25,8 +26,16 @@ export interface PruneOptions extends FileOptions {
    * `OUTPUT.data` beside it. Needed unless `dryRun`.
    */
   output?: string | undefined;
-  /** The fraction of the prunable weights to remove, [0, 1): exactly `round(ratio * weights)` are removed. */
-  ratio: number;
+  /**
+   * The fraction of the prunable weights to remove, [0, 1): exactly `round(ratio * weights)` are removed; of groups as
+   * many as fit into that. Needed unless the granularity is n:m, which has a ratio of its own.
+   */
+  ratio?: number | undefined;
+  /**
+   * What goes or stays as one: `weight`; `channel`, whole output channels with all that are coupled; `N:M`, such as
+   * `2:4`; `block:RxC`, such as `block:4x4`. @default 'weight'
+   */
+  granularity?: Granularity | undefined;
   /** `global`: one threshold over all tensors together. `layer`: one a tensor. @default 'global' */
   scope?: Scope | undefined;
   /** The smallest fraction kept in each tensor, [0, 1]. @default 0 */
@@ -39,7 +48,7 @@ export interface PruneOptions extends FileOptions {
   dryRun?: boolean | undefined;
 }
 
-const keys = [...fileKeys, 'output', 'ratio', 'scope', 'minKeep', 'device', 'allowNonfinite', 'dryRun'];
+const keys = [...fileKeys, 'output', 'ratio', 'granularity', 'scope', 'minKeep', 'device', 'allowNonfinite', 'dryRun'];
 
 /**
  * Prunes the model at `path` by one removal ratio over all its prunable weights.
@@ -55,24 +64,28 @@ const keys = [...fileKeys, 'output', 'ratio', 'scope', 'minKeep', 'device', 'all
 export async function prune(path: string, options: PruneOptions): Promise<PruneReport> {
   const started = performance.now();
   checkPruneOptions(path, options);
-  const { ratio, scope = 'global', dryRun = false } = options;
-  const plan = makePlan(path, options);
+  const { granularity = 'weight', scope = 'global', dryRun = false } = options;
+  const parts = parseGranularity(granularity);
+  const ratio = ratioOf(options, parts);
+  const plan = makePlan(path, options, parts);
   refuseNothing(plan);
   const output = dryRun ? null : (options.output ?? null);
   const outputs = output === null ? [] : planOutputs(plan, output);
-  const job = { sources: plan.sources, tensors: plan.tensors, select: selectOptions(options), outputs };
+  const { sources, grouping } = plan;
+  const tensors = [...plan.tensors, ...plan.following.map(({ native }) => native)];
+  const job = { sources, tensors, select: selectOptions(options, ratio), grouping, outputs };
   const call = { signal: options.signal, progress: nativeProgress(options.onProgress) };
   const result = await callNative((native, control) => native.pruneFiles(job, control), call);
-  const zeros = dryRun ? await expectedZeros(job, result, options.signal) : result.zeros;
-  return pruneReport(plan, { output, scope, ratio }, result, zeros, started);
+  const uncounted = dryRun && grouping === undefined;
+  const zeros = uncounted ? await expectedZeros(job, result, options.signal) : result.zeros;
+  return pruneReport(plan, { output, granularity, scope, ratio }, result, zeros, started);
 }
 
 function checkPruneOptions(path: unknown, options: PruneOptions): void {
   checkObject(options);
   checkKeys('option', Object.keys(options), keys);
   checkFileOptions(path, options);
-  const { output, ratio, scope, minKeep, device, allowNonfinite, dryRun } = options;
-  checkNumber('ratio', ratio, { least: 0, below: 1 });
+  const { output, scope, minKeep, device, allowNonfinite, dryRun } = options;
   if (minKeep !== undefined) checkNumber('minKeep', minKeep, { least: 0, most: 1 });
   if (scope !== undefined) checkWord('scope', scope, ['global', 'layer']);
   if (allowNonfinite !== undefined) checkFlag('allowNonfinite', allowNonfinite);
@@ -87,7 +100,29 @@ function checkPruneOptions(path: unknown, options: PruneOptions): void {
   }
 }
 
-function selectOptions({ ratio, scope, minKeep, threads, allowNonfinite }: PruneOptions): NativePruneJob['select'] {
+/** The ratio, which n:m has of its own. Refuses options that mean nothing for a granularity. */
+function ratioOf({ ratio, scope, minKeep, allowNonfinite }: PruneOptions, parts: GranularityParts): number {
+  if (scope === 'layer' && (parts.kind === 'channel' || parts.kind === 'within')) {
+    const reason =
+      parts.kind === 'channel' ? 'whose channels are coupled over layers' : 'which ranks each group by itself';
+    throw invalidOption('scope', `"global" with this granularity, ${reason}`, scope);
+  }
+  const fixed = fixedRatio(parts);
+  if (fixed === undefined) {
+    checkNumber('ratio', ratio, { least: 0, below: 1 });
+    return ratio as number;
+  }
+  if (ratio !== undefined && ratio !== fixed)
+    throw invalidOption('ratio', `${fixed} with this granularity, or left out`, ratio);
+  if (minKeep !== undefined && minKeep > 0) throw invalidOption('minKeep', '0 with this granularity', minKeep);
+  if (allowNonfinite === true) throw invalidOption('allowNonfinite', 'false with this granularity', allowNonfinite);
+  return fixed;
+}
+
+function selectOptions(
+  { scope, minKeep, threads, allowNonfinite }: PruneOptions,
+  ratio: number,
+): NativePruneJob['select'] {
   return {
     ratios: [ratio],
     scope: scope ?? 'global',

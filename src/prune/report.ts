@@ -3,8 +3,10 @@
 
 import { SecateurError } from '../errors.js';
 import type { DType, NativePruneResult, Scope } from '../native/contract.js';
+import type { NativeGroupCounts } from '../native/groups-contract.js';
+import type { Granularity } from './granularity.js';
 import type { Plan } from './plan.js';
-import type { Skipped } from './prunable.js';
+import type { Prunable, Skipped } from './prunable.js';
 
 /** One pruned tensor. */
 export interface PrunedTensor {
@@ -17,8 +19,21 @@ export interface PrunedTensor {
   removed: number;
   /** Zeros over weights in the written file; 0 for an empty tensor. With `dryRun`, what it would be. */
   sparsity: number;
-  /** The magnitude below which its weights were removed. */
-  threshold: number;
+  /** The magnitude below which its weights were removed; of groups the root mean square. Null for n:m. */
+  threshold: number | null;
+  /** Its groups: output channels, blocks, or groups of m. Null for `weight`. */
+  groups: number | null;
+  /** Groups of which no weight is left; null for `weight` and n:m. */
+  removedGroups: number | null;
+}
+
+/** A vector that lost elements with its channels: a bias, the scale or offset of a BatchNormalization. */
+export interface FollowingVector {
+  name: string;
+  shape: number[];
+  dtype: DType;
+  /** Elements that were set to zero; no part of `removed`. */
+  zeroed: number;
 }
 
 /** What `prune` did. */
@@ -26,16 +41,24 @@ export interface PruneReport {
   model: string;
   /** Null with `dryRun`. */
   output: string | null;
+  /** What went or stayed as one. */
+  granularity: Granularity;
   scope: Scope;
-  /** As asked. */
+  /** As asked; with n:m (m - n) / m. */
   ratio: number;
   /** All prunable weights together. */
   weights: number;
   removed: number;
   kept: number;
-  /** The global threshold; null with scope `layer`. */
+  /** The global threshold; of groups a root mean square. Null with scope `layer` and for n:m. */
   threshold: number | null;
+  /**
+   * What was ranked and what of it went: sets of coupled channels, or blocks; for n:m the groups of m. Null for `weight`.
+   */
+  groups: { all: number; removed: number | null } | null;
   tensors: PrunedTensor[];
+  /** Vectors that became zero with their channels. */
+  following: FollowingVector[];
   /** Tensors that look like weights and were left alone, and why. */
   skipped: Skipped[];
   /** Wall-clock time. */
@@ -73,36 +96,35 @@ export function sparsityOf(zeros: number, weights: number): number {
   return weights === 0 ? 0 : zeros / weights;
 }
 
-/** The report of a run. `zeros` has one count for each of the plan's tensors. */
+/** The report of a run. `zeros` has one count for each of the plan's tensors, then for the vectors that follow. */
 export function pruneReport(
   plan: Plan,
-  asked: { output: string | null; scope: Scope; ratio: number },
+  asked: { output: string | null; granularity: Granularity; scope: Scope; ratio: number },
   result: NativePruneResult,
   zeros: readonly number[],
   started: number,
 ): PruneReport {
   const selection = result.selections[0];
-  if (selection?.tensors.length !== plan.prunable.length || zeros.length !== plan.prunable.length) {
+  const counted = plan.prunable.length + plan.following.length;
+  if (selection?.tensors.length !== counted || zeros.length !== counted) {
     throw new SecateurError('INTERNAL', 'Expected one selection and one count of zeros for each tensor');
   }
-  const tensors = plan.prunable.map(({ name, shape, dtype, weights }, index) => {
-    const { removed, threshold } = selection.tensors[index] ?? { removed: 0, threshold: 0 };
-    const zero = zeros[index] ?? 0;
-    checkCount(name, { removed, threshold, zero });
-    return { name, shape, dtype, weights, removed, sparsity: sparsityOf(zero, weights), threshold };
-  });
+  const tensors = plan.prunable.map((_, index) => prunedTensor(plan, result, index, zeros[index] ?? 0));
   const weights = tensors.reduce((sum, tensor) => sum + tensor.weights, 0);
   const { removed } = selection;
-  const threshold = asked.scope === 'global' ? selection.threshold : null;
   const { select, apply } = result.seconds;
+  const { groups } = result;
+  const within = plan.grouping?.rule === 'within';
   return {
     model: plan.loaded.path,
     ...asked,
     weights,
     removed,
     kept: weights - removed,
-    threshold,
+    threshold: asked.scope === 'global' ? finite(selection.threshold) : null,
+    groups: groups === undefined ? null : { all: groups.groups, removed: within ? null : groups.removedGroups },
     tensors,
+    following: followingVectors(plan, groups),
     skipped: plan.skipped,
     seconds: { select, apply, total: (performance.now() - started) / 1000 },
     device: 'cpu',
@@ -110,13 +132,32 @@ export function pruneReport(
   };
 }
 
-/** Above a threshold of zero, all zeros are removed weights and all removed weights are zeros. */
-function checkCount(
-  name: string,
-  { removed, threshold, zero }: { removed: number; threshold: number; zero: number },
-): void {
-  const wrong = threshold > 0 ? zero !== removed : zero < removed;
-  if (!wrong) return;
-  const what = `Expected ${removed} zeros in tensor ${name} of the written file, got ${zero}; please report this`;
-  throw new SecateurError('INTERNAL', what, { tensor: name });
+const finite = (value: number): number | null => (Number.isNaN(value) ? null : value);
+
+function prunedTensor(
+  { prunable, grouping }: Plan,
+  { selections, groups }: NativePruneResult,
+  index: number,
+  zero: number,
+): PrunedTensor {
+  const { name, shape, dtype, weights } = prunable[index] as Prunable;
+  const { removed, threshold } = selections[0]?.tensors[index] ?? { removed: 0, threshold: 0 };
+  const own = groups?.tensors[index];
+  // Above a threshold of zero, all zeros are removed weights; groups that stay may have zeros of their own.
+  const wrong = threshold > 0 && groups === undefined ? zero !== removed : zero < removed;
+  if (wrong) {
+    const what = `Expected ${removed} zeros in tensor ${name} of the written file, got ${zero}; please report this`;
+    throw new SecateurError('INTERNAL', what, { tensor: name });
+  }
+  const sparsity = sparsityOf(zero, weights);
+  const removedGroups = own === undefined || grouping?.rule === 'within' ? null : own.removedGroups;
+  const counts = { groups: own?.groups ?? null, removedGroups };
+  return { name, shape, dtype, weights, removed, sparsity, threshold: finite(threshold), ...counts };
+}
+
+function followingVectors({ prunable, following }: Plan, groups: NativeGroupCounts | undefined): FollowingVector[] {
+  const vectors = following.map(({ tensor: { name, shape, dtype } }, index) => {
+    return { name, shape, dtype, zeroed: groups?.tensors[prunable.length + index]?.removed ?? 0 };
+  });
+  return vectors.filter(({ zeroed }) => zeroed > 0);
 }

@@ -25,7 +25,9 @@ export async function loadTrainable(source: string | ModelProto, options: Traina
 /** Moves the parameters and statistics of a model into stores. */
 export function intoStores(model: ModelProto, trainable: Trainable): LoadedTrainable {
   const store = ParameterStore.create(
-    trainable.parameters.map(({ name, shape, prune }) => ({ name, size: elementsOf(shape), prune })),
+    trainable.parameters.map(({ name, shape, prune, decay = prune }) => {
+      return { name, size: elementsOf(shape), prune, decay };
+    }),
   );
   const buffers = ParameterStore.create(
     trainable.buffers.map(({ name, shape }) => ({ name, size: elementsOf(shape), prune: false })),

@@ -22,6 +22,8 @@ export interface Parameter {
   readonly shape: readonly number[];
   /** Takes part in pruning. */
   readonly prune: boolean;
+  /** Takes part in weight decay. @default as `prune`: biases and scales do not */
+  readonly decay?: boolean;
 }
 
 /** Inputs that hold numbers to learn, by operator; those of BatchNormalization's statistics are not among them. */

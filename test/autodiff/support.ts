@@ -85,7 +85,8 @@ function fixed(g: GraphBuilder, input: Fixed): Value | null {
   );
 }
 
-function forwardOf(item: Case) {
+/** The node alone in a model, with its inputs. */
+export function forwardOf(item: Case) {
   const { op, shapes, attributes = {}, integers = [], rest = [], opset = 17, domain = '' } = item;
   const g = GraphBuilder.create('case');
   const names = shapes.map((shape, index) => g.input(`x${index}`, 'float32', shape));

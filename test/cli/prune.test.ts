@@ -211,3 +211,39 @@ describe.skipIf(!mayMount)('a full disk (needs root)', () => {
     }
   });
 });
+
+describe('prune --granularity', () => {
+  it('prunes channels and says how many, with what follows them', async () => {
+    const output = path.join(freshFolder('channels'), 'pruned.onnx');
+    const args = ['prune', model, '-o', output, '-r', '0.5', '-g', 'channel'];
+    const { code, stdout, stderr } = await secateur(args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/fc1\.weight +500x800 +float32 +\d+ of 500 +400,000/);
+    expect(stdout).toMatch(/\d+ of 570 channels and sets of channels, those with a root mean square below 0\.0\d+/);
+    expect(stdout).toContain('its output channels are those of the output logits');
+    expect(stdout).toContain('`secateur compact` takes the dead channels out');
+  });
+
+  it('prunes 2:4 without a ratio', async () => {
+    const output = path.join(freshFolder('two-four'), 'pruned.onnx');
+    const { code, stdout } = await secateur(['prune', model, '-o', output, '-g', '2:4', '--json']);
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout);
+    expect(report).toMatchObject({ granularity: '2:4', ratio: 0.5, removed: 430_000 / 2, threshold: null });
+    expect(report.skipped).toContainEqual({
+      name: 'conv1.weight',
+      reason: 'its inputs (1) are no multiple of 4',
+    });
+  });
+
+  it.each([
+    [['-g', 'chanel', '-r', '0.5'], 'Expected --granularity to be weight, channel, N:M such as 2:4'],
+    [['-g', '4:2'], '2:4 keeps 2 of every 4 weights'],
+    [['-g', 'channel'], 'Expected --ratio NUMBER'],
+    [['-g', '2:4', '-r', '0.9'], 'Expected ratio to be 0.5 with this granularity, or left out, got 0.9'],
+  ])('refuses %j', async (args, message) => {
+    const { code, stdout, stderr } = await secateur(['prune', model, '--dry-run', ...args]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+  });
+});

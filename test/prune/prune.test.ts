@@ -67,7 +67,7 @@ function everyEncoding() {
 
 async function checked(
   path: string,
-  options: Omit<PruneOptions, 'output'>,
+  options: Omit<PruneOptions, 'output'> & { ratio: number },
   output = join(temporaryFolder(), 'out.onnx'),
 ) {
   const before = weightsOf(path, options);

@@ -200,6 +200,40 @@ const cases: [name: string, build: (c: Case) => void][] = [
       staticShape(c, dX!, [2, 3, 6, 6]);
     },
   ]),
+  [
+    'AveragePoolGrad',
+    (c) => {
+      const attributes = { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] };
+      c.g.op('AveragePool', [c.noise([2, 3, 6, 6])], attributes, { name: 'pool' });
+      const [dX] = c.grad('AveragePoolGrad', [c.noise([2, 3, 3, 3])], 1, attributes, '');
+      c.g.graph.node.at(-1)!.name = 'pool_Grad/AveragePoolGrad_0';
+      staticShape(c, dX!, [2, 3, 6, 6]);
+    },
+  ],
+  [
+    'GatherGrad',
+    (c) => {
+      const shape = c.g.op('Shape', [c.noise([5, 3])]);
+      c.grad('GatherGrad', [shape, c.feed('int64', [2, 2], [0, 3, 3, 1]), c.noise([2, 2, 3])], 1, { axis: 0 });
+    },
+  ],
+  [
+    'GatherElementsGrad',
+    (c) => {
+      const shape = c.g.op('Shape', [c.noise([4, 3])]);
+      c.grad('GatherElementsGrad', [c.noise([2, 3]), shape, c.feed('int64', [2, 3], [0, 3, 3, 0, 2, 1])], 1, {
+        axis: 0,
+      });
+    },
+  ],
+  [
+    'SliceGrad',
+    (c) => {
+      const shape = c.g.op('Shape', [c.noise([5, 6])]);
+      const [starts, ends, axes, steps] = [[1], [6], [1], [2]].map((list) => c.g.int64(list));
+      c.grad('SliceGrad', [c.noise([5, 3]), shape, starts!, ends!, axes!, steps!], 1);
+    },
+  ],
 ];
 
 /** The official kernel does not look at training_mode, which is true where the gradient is built. */
@@ -251,4 +285,53 @@ test.each(cases)('%s', async (_, build) => {
       expect(Math.abs(Number(got[name]!.data[index]) - Number(value)) / scale, `${name}[${index}]`).toBeLessThan(2e-6);
     }
   }
+});
+
+/** Runs the lowered graph of operators that the official build has on GPUs only. */
+async function lowered(build: (c: Case) => void) {
+  const c = new Case();
+  build(c);
+  const model = modelOf(c.g.graph, { opset: 14, domains: { 'com.microsoft': 1 } });
+  const inputShapes = Object.fromEntries(Object.entries(c.feeds).map(([name, { dims }]) => [name, dims]));
+  const session = await open((await lowerOperators(model, inputShapes)).model);
+  const run = await session.run(c.feeds);
+  await session.release();
+  return { run: Object.values(run), feeds: Object.values(c.feeds) };
+}
+
+test('GatherNDGrad adds up what was read twice', async () => {
+  const { run } = await lowered((c) => {
+    const shape = c.g.op('Shape', [c.noise([3, 2])]);
+    const dY = c.feed('float32', [3, 2], Float32Array.of(1, 2, 3, 4, 5, 6));
+    c.grad('GatherNDGrad', [shape, c.feed('int64', [3, 1], [0, 2, 0]), dY], 1, { batch_dims: 0 });
+  });
+  expect([...(run[0]!.data as Float32Array)]).toEqual([6, 8, 0, 0, 3, 4]);
+});
+
+test('ResizeGrad sums over the pixels that nearest has copied', async () => {
+  const { run } = await lowered((c) => {
+    const x = c.noise([1, 1, 2, 2]);
+    const dY = c.feed(
+      'float32',
+      [1, 1, 4, 4],
+      Float32Array.from({ length: 16 }, (_, index) => index),
+    );
+    const scales = c.g.float32([1, 1, 2, 2]);
+    const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
+    c.grad('ResizeGrad', [dY, x, null, scales], 1, attributes);
+  });
+  expect([...(run[0]!.data as Float32Array)]).toEqual([10, 18, 42, 50]);
+});
+
+test('ConvTransposeGrad: the input gets the convolution of the gradient', async () => {
+  const attributes = window([3, 3], { strides: [2, 2], pads: [1, 1, 1, 1] });
+  const { run } = await lowered((c) => {
+    const [dY, x, w] = [c.noise([1, 3, 5, 5]), c.noise([1, 2, 3, 3]), c.noise([2, 3, 3, 3])];
+    c.grad('ConvTransposeGrad', [dY, x, w], 3, attributes);
+    c.grad('Conv', [dY, w], 1, attributes, '');
+  });
+  const [dX, dW, dB, wanted] = run.map(({ data }) => data as Float32Array);
+  for (const [index, value] of wanted!.entries()) expect(dX![index]).toBeCloseTo(value, 4);
+  expect(dW).toHaveLength(54);
+  expect(dB).toHaveLength(3);
 });

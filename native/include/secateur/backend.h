@@ -44,6 +44,15 @@ struct Kernels {
   // Reads every byte and returns a value that depends on each: the floor that selection is measured
   // against.
   Key (*read)(const void* weights, int64_t count) noexcept;
+
+  // out[i] = keep[i] ? in[i] : +0, otherwise as `mask`.
+  int64_t (*mask_by)(const void* in, void* out, int64_t count, const uint8_t* keep) noexcept;
+
+  // keep[i] = whether element i is among the `largest` largest of its block; of equal ones the
+  // first are. Member j of block (t, r) is element (t * block + j) * stride + r; `tiles` values of
+  // t, `stride` values of r, `block` at most 32.
+  void (*keep_largest)(const void* weights, uint8_t* keep, int64_t tiles, int64_t stride, int block,
+                       int largest) noexcept;
 };
 
 struct Backend {

@@ -50,6 +50,8 @@ struct OptimizerKernels {
   void (*keep)(float* x, const uint8_t* keep, int64_t count) noexcept;
   // The sum of x * x in double precision.
   double (*sum_squares)(const float* x, int64_t count) noexcept;
+  // sums[i] += x[i] * x[i]
+  void (*add_squares)(double* sums, const float* x, int64_t count) noexcept;
   // next = W + U: what the next projection looks at.
   void (*next)(float* next, const float* w, const float* v, int64_t count, AdmmArgs admm) noexcept;
   // v = W + U under `before`; gap = W - Z and moved = Z - Z before, with Z by `bound` of the new v.

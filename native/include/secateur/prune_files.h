@@ -9,9 +9,11 @@
 #define SECATEUR_PRUNE_FILES_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "secateur/groups.h"
 #include "secateur/select.h"
 
 namespace secateur {
@@ -56,14 +58,17 @@ struct PruneJob {
   std::vector<FileSourceSpec> sources;
   std::vector<FileTensor> tensors;
   SelectOptions select;
+  std::optional<Grouping> grouping;  // of the tensors; none: each weight by itself
   std::vector<OutputSpec>
       outputs;  // none: select only, for any number of ratios; else exactly one ratio
 };
 
 struct PruneResult {
-  std::vector<Selection> selections;
+  std::vector<Selection> selections;     // of groups: the counts only, no thresholds to mask by
+  std::optional<GroupSelection> groups;  // without its support
   std::vector<int64_t>
-      zeros;  // of each tensor, counted in the written files; empty without outputs
+      zeros;  // of each tensor, counted in the written files; without outputs what they would be,
+              // for groups only
   double select_seconds = 0;
   double apply_seconds = 0;  // writing and checking
   int threads = 1;

@@ -1,9 +1,11 @@
 // `secateur prune`: sets the smallest weights of a model to zero and says what that did, counted from the written file.
 import { type Command, Option } from 'commander';
-import { type PruneReport, prune } from '../../index.js';
+import { type Granularity, type PruneReport, prune } from '../../index.js';
+import { fixedRatio, parseGranularity } from '../../prune/granularity.js';
 import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
 import {
   addOutputOptions,
+  granularity,
   oneOf,
   outputFile,
   ratio as parseRatio,
@@ -23,6 +25,17 @@ over all prunable tensors together (--scope layer: in each tensor). Equal
 magnitudes are kept in order of tensor, then of index, so the same model gives
 the same bytes on every machine and with every number of threads.
 
+--granularity says what goes or stays as one:
+  weight      each weight by itself (default)
+  channel     whole output channels with their biases; those that meet in an
+              Add, Mul or depthwise convolution go together. Then
+              \`secateur compact\` makes the model smaller and faster.
+  N:M         of every M weights along the input dimension the N largest stay:
+              2:4 is what NVIDIA's sparse tensor cores run. Takes no --ratio.
+  block:RxC   blocks of R outputs and C inputs, such as block:4x4
+Channels and blocks go in order of their root mean square, as many as fit into
+the ratio. docs/granularity.md says more.
+
 The output appears under its name only when it is complete, so it may be the
 input. A model with external data gets one data file of its own beside it.
 
@@ -31,12 +44,15 @@ Examples:
   $ secateur prune model.onnx --ratio 0.9 --dry-run
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.95 --min-keep 0.01
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.5 --exclude 'head.*'
+  $ secateur prune model.onnx -o pruned.onnx --ratio 0.5 --granularity channel
+  $ secateur prune model.onnx -o pruned.onnx --granularity 2:4
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (no file changed)`;
 
 interface Options {
   output?: string;
   ratio?: number;
+  granularity?: Granularity;
   scope?: 'global' | 'layer';
   minKeep?: number;
   include?: string[];
@@ -62,8 +78,13 @@ export function addPrune(program: Command, run: Runner): void {
     )
     .option(
       '-r, --ratio <number>',
-      'fraction of the prunable weights to remove, [0, 1) (needed)',
+      'fraction of the prunable weights to remove, [0, 1) (needed, but not with N:M)',
       parseRatio('--ratio'),
+    )
+    .option(
+      '-g, --granularity <what>',
+      'what goes as one: weight, channel, N:M such as 2:4, or block:RxC (default: weight)',
+      granularity(),
     )
     .addOption(scopeOption())
     .option(
@@ -102,11 +123,12 @@ async function pruneModel(
   { terminal, progress, signal }: CommandContext,
 ): Promise<void> {
   const { json: _, quiet: __, output, dryRun = false, ...selection } = options;
-  const ratio = required(options.ratio, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
+  if (fixedRatio(parseGranularity(options.granularity ?? 'weight')) === undefined) {
+    required(options.ratio, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
+  }
   if (!dryRun) required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
   const report = await prune(model, {
     ...selection,
-    ratio,
     ...(output === undefined ? {} : { output }),
     dryRun,
     signal,
@@ -120,34 +142,41 @@ async function pruneModel(
 }
 
 function printTable(report: PruneReport, terminal: Terminal): void {
+  const grouped = report.groups?.removed !== undefined && report.groups.removed !== null;
+  const layered = report.scope === 'layer';
   const table = renderTable({
     columns: [
       { header: 'tensor', shrink: true },
       { header: 'shape', align: 'right', leaves: 2 },
       { header: 'type', leaves: 4 },
+      ...(grouped
+        ? [{ header: report.granularity === 'channel' ? 'channels' : 'blocks', align: 'right' } as const]
+        : []),
       { header: 'weights', align: 'right' },
       { header: 'removed', align: 'right' },
       { header: 'sparsity', align: 'right' },
       // With scope global it is the same number in every row; the summary has it.
-      ...(report.scope === 'layer' ? [{ header: 'threshold', align: 'right', leaves: 1 } as const] : []),
+      ...(layered ? [{ header: 'threshold', align: 'right', leaves: 1 } as const] : []),
     ],
     rows: report.tensors.map((tensor) => [
       printable(tensor.name),
       formatShape(tensor.shape),
       tensor.dtype,
+      ...(grouped ? [`${formatCount(tensor.removedGroups ?? 0)} of ${formatCount(tensor.groups ?? 0)}`] : []),
       formatCount(tensor.weights),
       formatCount(tensor.removed),
       formatPercent(tensor.sparsity),
-      formatReal(tensor.threshold),
+      ...(layered ? [tensor.threshold === null ? '' : formatReal(tensor.threshold)] : []),
     ]),
     footer: [
       plural(report.tensors.length, 'tensor'),
       '',
       '',
+      ...(grouped ? [''] : []),
       formatCount(report.weights),
       formatCount(report.removed),
       formatPercent(sparsity(report)),
-      '',
+      ...(layered ? [''] : []),
     ],
     width: terminal.width,
     dim: terminal.dim,
@@ -164,21 +193,40 @@ function sparsity(report: PruneReport): number {
 
 function printSummary(report: PruneReport, dryRun: boolean, terminal: Terminal): void {
   const { seconds } = report;
-  const below = report.threshold === null ? ', layer by layer' : `, those below ${formatReal(report.threshold)}`;
   terminal.say(
     `${dryRun ? 'Would remove' : 'Removed'} ${formatCount(report.removed)} of ${plural(report.weights, 'weight')} ` +
-      `(ratio ${report.ratio})${below}. Took ${formatSeconds(seconds.total)}: selecting ${formatSeconds(seconds.select)}` +
+      `(ratio ${report.ratio})${describeChoice(report)}. Took ${formatSeconds(seconds.total)}: selecting ${formatSeconds(seconds.select)}` +
       `${dryRun ? '' : `, writing ${formatSeconds(seconds.apply)}`}; ${plural(report.threads, 'thread')} on ${report.device}.`,
   );
-  if (dryRun) {
-    terminal.say('Nothing was written: this was a dry run.');
-    return;
+  if (dryRun) terminal.say('Nothing was written: this was a dry run.');
+  else terminal.say(describeUse(report));
+}
+
+/** Which weights were taken. */
+function describeChoice({ granularity, groups, following, threshold }: PruneReport): string {
+  const below = threshold === null ? '' : ` below ${formatReal(threshold)}`;
+  if (groups === null) return threshold === null ? ', layer by layer' : `, those${below}`;
+  if (groups.removed === null) return `, ${granularity} in ${plural(groups.all, 'group')}`;
+  const elements = following.reduce((sum, { zeroed }) => sum + zeroed, 0);
+  const followers = elements === 0 ? '' : `, and with them ${plural(elements, 'element')} of biases and normalisation`;
+  const what = granularity === 'channel' ? 'channel or set of channels' : 'block';
+  const whats = granularity === 'channel' ? 'channels and sets of channels' : 'blocks';
+  const all = groups.all === 1 ? `1 ${what}` : `${formatCount(groups.all)} ${whats}`;
+  return `: ${formatCount(groups.removed)} of ${all}, those with a root mean square${below}${followers}`;
+}
+
+/** The first question of everybody who prunes; better answered here than in an issue. */
+function describeUse({ output, granularity }: PruneReport): string {
+  const same = `${printable(output ?? '')} is as large as the input: zeros are stored like any other number. `;
+  if (granularity === 'channel') {
+    return `${same}\`secateur compact\` takes the dead channels out, which makes it smaller and faster in every runtime.`;
   }
-  // The first question of everybody who prunes; better answered here than in an issue.
-  terminal.say(
-    `${printable(report.output ?? '')} is as large as the input: zeros are stored like any other number. It ` +
-      'compresses better (zip, gzip, zstd), and a runtime that skips zeros runs it faster; a dense runtime such as ' +
-      'ONNX Runtime runs it as fast as before.',
+  if (granularity === '2:4') {
+    return `${same}TensorRT runs 2:4 on sparse tensor cores; ONNX Runtime's own kernels run it as fast as before.`;
+  }
+  return (
+    `${same}It compresses better (zip, gzip, zstd), and a runtime that skips zeros runs it faster; a dense runtime such ` +
+    'as ONNX Runtime runs it as fast as before.'
   );
 }
 

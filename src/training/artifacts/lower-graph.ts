@@ -11,7 +11,7 @@ import { type InputShapes, probeShapes } from '../probe.js';
 import { isUnknown, loweringOf } from './lower/index.js';
 import { labelOf } from './lower/lowering.js';
 import { rewrite } from './lower/rewrite.js';
-import { LAZY_RESET, parameterOfBuffer } from './names.js';
+import { ACCUMULATOR, LAZY_RESET, parameterOfBuffer } from './names.js';
 
 export interface LoweredGraph {
   /** Inputs: users' inputs and parameters. Outputs: the original ones without flags, then the gradients. */
@@ -48,8 +48,6 @@ function refuseUnknown(nodes: readonly NodeProto[]): void {
   const list = unknown.map((node) => `${node.domain}.${node.opType} (${labelOf(node)})`).join(', ');
   throw new SecateurError('UNSUPPORTED', `Expected operators that can be lowered to the stock runtime's, got ${list}`);
 }
-
-const ACCUMULATOR = 'InPlaceAccumulatorV2';
 
 /** A copy whose outputs are gradients in the place of flags that say that buffers were added to. */
 function withoutAccumulators(model: ModelProto): { model: ModelProto; gradients: Map<Value, Value> } {

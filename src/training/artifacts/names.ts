@@ -3,6 +3,8 @@ import type { Value } from '../../onnx/build/graph-builder.js';
 
 /** The operator set of the runtime's own operators. */
 export const MICROSOFT = 'com.microsoft';
+/** (buffer, value, reset) -> flag: adds to the buffer in place, or overwrites it. */
+export const ACCUMULATOR = 'InPlaceAccumulatorV2';
 /** A bool [1] input: true makes the accumulators begin anew. */
 export const LAZY_RESET = 'lazy_reset_grad';
 /** The one group of parameters that the runtime knows. */
@@ -10,7 +12,6 @@ export const GROUP = 'group0';
 /** What its optimizer begins with where a checkpoint does not say, a float32 as all rates in checkpoints. */
 export const DEFAULT_LEARNING_RATE = Math.fround(1e-3);
 
-export const gradientOf = (parameter: Value): Value => `${parameter}_grad`;
 const BUFFER_SUFFIX = '_grad.accumulation.buffer';
 
 export const bufferOf = (parameter: Value): Value => parameter + BUFFER_SUFFIX;

@@ -2,7 +2,7 @@
 // runtime runs it; here it is a record of the optimizer's settings, written and read.
 import { create } from '@bufbuild/protobuf';
 import { floatAttribute, intAttribute } from '../../autodiff/rule.js';
-import { SecateurError } from '../../errors.js';
+import { invalidOption, SecateurError } from '../../errors.js';
 import { float } from '../../onnx/build/attributes.js';
 import { GraphBuilder } from '../../onnx/build/graph-builder.js';
 import { modelOf } from '../../onnx/build/model.js';
@@ -13,31 +13,62 @@ import {
   type ValueInfoProto,
   ValueInfoProtoSchema,
 } from '../../onnx/schema/onnx_pb.js';
+import { checkKeys, checkNumber } from '../../options.js';
 import type { AdamOptions, SgdOptions } from '../optimizer.js';
 import { MICROSOFT } from './names.js';
 
-/** An optimizer that an optimizer model can say. The learning rate is the checkpoint's. */
-export type ArtifactOptimizer =
-  | Omit<AdamOptions, 'learningRate' | 'threads'>
-  | Omit<SgdOptions, 'learningRate' | 'threads'>;
+type Settings<Options> = Omit<Options, 'type' | 'learningRate' | 'threads'>;
 
+/** AdamW by the defaults of the official tool, which are not PyTorch's: epsilon 1e-6, no decay, form `runtime`. */
+export interface ArtifactAdamW extends Settings<AdamOptions> {
+  readonly type: 'adamw';
+}
+
+/** Plain: the official operator has neither momentum nor decay. */
+export interface ArtifactSgd extends Pick<SgdOptions, 'maxGradientNorm'> {
+  readonly type: 'sgd';
+}
+
+/** An optimizer that an optimizer model can say. Its learning rate is the checkpoint's. */
+export type ArtifactOptimizer = ArtifactAdamW | ArtifactSgd;
+
+const ADAMW = ['type', 'beta1', 'beta2', 'epsilon', 'weightDecay', 'correctBias', 'form', 'maxGradientNorm'];
+const SGD = ['type', 'maxGradientNorm'];
 const OPSET = 14;
 const CLIP = 'InplaceClipGradNorm';
 const MOMENTS = ['first_order_moments', 'second_order_moments'];
 
-/** The model for an optimizer, with the inputs that the official runtime insists on, in its order. */
+/**
+ * The model for an optimizer, with the inputs that the official runtime insists on, in its order.
+ *
+ * @throws SecateurError INVALID_OPTION where the official operators have no such setting.
+ */
 export function optimizerModel(optimizer: ArtifactOptimizer): ModelProto {
+  if (optimizer.type !== 'adamw' && optimizer.type !== 'sgd') {
+    throw invalidOption(
+      'optimizer',
+      '"adamw" or "sgd", which artifacts can say',
+      (optimizer as { type?: unknown }).type,
+    );
+  }
+  checkKeys(`option of ${optimizer.type} in artifacts`, Object.keys(optimizer), optimizer.type === 'sgd' ? SGD : ADAMW);
+  const { maxGradientNorm = 0 } = optimizer;
+  checkNumber('maxGradientNorm', maxGradientNorm, { least: 0, below: Number.POSITIVE_INFINITY });
   const g = GraphBuilder.create('optimizer');
   const rate = g.input('learning_rate', 'float32', [1]);
   const step = g.input('step', 'int64', [1]);
-  const sequences = ['params', 'gradients', ...(optimizer.type === 'sgd' ? MOMENTS.slice(0, 1) : MOMENTS)];
-  for (const name of sequences) g.graph.input.push(sequenceInfo(name));
+  const moments = optimizer.type === 'sgd' ? MOMENTS.slice(0, 1) : MOMENTS;
+  for (const name of ['params', 'gradients', ...moments]) g.graph.input.push(sequenceInfo(name));
+  const clip = { max_norm: float(maxGradientNorm), norm_type: 'fro' };
+  const gradients = maxGradientNorm > 0 ? g.op(CLIP, ['gradients'], clip, { domain: MICROSOFT }) : 'gradients';
   const options = { name: 'optimizer', domain: MICROSOFT, outputs: ['updated'] };
-  const updated =
-    optimizer.type === 'sgd'
-      ? g.op('SGDOptimizerV2', [rate, 'params', 'gradients'], {}, options)
-      : g.op('AdamWOptimizer', [rate, step, ...sequences], adamAttributes(optimizer), options);
-  g.output(updated, 'bool', optimizer.type === 'sgd' ? [] : [1]);
+  if (optimizer.type === 'sgd') {
+    // Declared as a scalar, which the operator says it is: with [1], which it makes, the runtime refuses to load it.
+    g.output(g.op('SGDOptimizerV2', [rate, 'params', gradients], {}, options), 'bool', []);
+  } else {
+    const inputs = [rate, step, 'params', gradients, ...moments];
+    g.output(g.op('AdamWOptimizer', inputs, adamAttributes(optimizer), options), 'bool', [1]);
+  }
   return modelOf(g.graph, { opset: OPSET, domains: { [MICROSOFT]: 1 } });
 }
 
@@ -46,14 +77,15 @@ function sequenceInfo(name: string): ValueInfoProto {
   return create(ValueInfoProtoSchema, { name, type: { value: { case: 'sequenceType', value: { elemType } } } });
 }
 
-function adamAttributes({
-  beta1 = 0.9,
-  beta2 = 0.999,
-  epsilon = 1e-6,
-  weightDecay = 0,
-  correctBias = true,
-  form = 'runtime',
-}: Omit<AdamOptions, 'learningRate' | 'threads'>) {
+function adamAttributes(optimizer: ArtifactAdamW) {
+  const {
+    beta1 = 0.9,
+    beta2 = 0.999,
+    epsilon = 1e-6,
+    weightDecay = 0,
+    correctBias = true,
+    form = 'runtime',
+  } = optimizer;
   return {
     alpha: float(beta1),
     beta: float(beta2),

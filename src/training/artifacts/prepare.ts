@@ -90,6 +90,7 @@ function fetchOutput({ graph }: ModelProto, output: Value): void {
   graph.output.push(outputInfo(graph, output));
 }
 
+/** All of them decay where the optimizer decays: the official one knows no exceptions. */
 function toParameters(tensors: readonly TensorProto[], model: ModelProto, filters: NameFilters): Parameter[] {
   const prunable = new Set(findPrunable(model, filters).prunable.map(({ tensor }) => tensor.name));
   return tensors.map((tensor) => {
@@ -100,7 +101,7 @@ function toParameters(tensors: readonly TensorProto[], model: ModelProto, filter
         tensor: name,
       });
     }
-    return { tensor, name, shape: tensor.dims.map(Number), prune: prunable.has(name) };
+    return { tensor, name, shape: tensor.dims.map(Number), prune: prunable.has(name), decay: true };
   });
 }
 
