@@ -165,6 +165,22 @@ const cases: OracleCase[] = [
   },
 ];
 
+const labels = { int64: [2, 0, 3, 3, 1, 2] };
+for (const reduction of ['mean', 'sum']) {
+  for (const weights of [undefined, [1, 2, 0.5, 3]]) {
+    cases.push({
+      ...{ op: 'SoftmaxCrossEntropyLoss', shapes: [[6, 4]], outputs: 2, attributes: { reduction, ignore_index: 1 } },
+      rest: [labels, ...(weights ? [{ float32: weights }] : [])],
+      gradient: 'SoftmaxCrossEntropyLossGrad',
+      from: ['dY', 'y.1', 'labels', ...(weights ? ['weights'] : [])],
+      more: () => ({
+        labels: int64(labels.int64),
+        ...(weights && { weights: new Tensor('float32', Float32Array.from(weights), [4]) }),
+      }),
+    });
+  }
+}
+
 /** Our gradients, what the forward node was given and made, and dY. */
 async function ours(item: OracleCase) {
   const { g, model, feeds, names, used } = forwardOf(item);

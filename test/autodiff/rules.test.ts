@@ -4,6 +4,7 @@ import { noGradient } from '../../src/autodiff/rule.js';
 import { contribRules, rules } from '../../src/autodiff/rules/index.js';
 import { float } from '../../src/onnx/build/attributes.js';
 import { activationCases, elementwiseCases } from './cases/elementwise.js';
+import { lossCases } from './cases/loss.js';
 import { movementCases } from './cases/movement.js';
 import { batchNormCases, dropoutCases, poolingCases, sampleNormCases } from './cases/pooling.js';
 import { reductionCases } from './cases/reduction.js';
@@ -92,6 +93,7 @@ const cases: Case[] = [
   ...batchNormCases,
   ...dropoutCases,
   ...movementCases,
+  ...lossCases,
 ];
 
 const contribCases: Case[] = [

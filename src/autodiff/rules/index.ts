@@ -14,6 +14,7 @@ import { gathering } from './gather.js';
 import { contribGelu, gelu } from './gelu.js';
 import { layerNorms } from './layer-norm.js';
 import { contribLinear, linear } from './linear.js';
+import { lossOperators } from './loss.js';
 import { pooling } from './pooling.js';
 import { reduction } from './reduction.js';
 import { shape } from './shape.js';
@@ -31,7 +32,7 @@ const steps: RuleFamily = Object.fromEntries(
 /** Rules by operator of ai.onnx. */
 export const rules = table([
   ...[activation, elementwise, gelu, softmaxes, linear, reduction, batchNorms, layerNorms, dropouts],
-  ...[convolution, pooling, averagePooling, shape, axisMaps, gathering, steps],
+  ...[convolution, pooling, averagePooling, shape, axisMaps, gathering, lossOperators, steps],
 ]);
 
 /** Rules by operator of com.microsoft, ONNX Runtime's own. */
