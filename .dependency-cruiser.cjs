@@ -11,6 +11,7 @@ const floors = {
   '^src/data/': [],
   '^src/metrics/': ['data'],
   '^src/prune/': ['onnx', 'native'],
+  '^src/pack/': ['prune', 'runtime', 'onnx', 'native'],
   '^src/training/': ['prune', 'autodiff', 'runtime', 'onnx', 'native', 'data', 'metrics'],
 };
 

@@ -8,6 +8,7 @@
 #include "groups.h"
 #include "napi_setup.h"
 #include "optimizer.h"
+#include "packing.h"
 #include "secateur/measure.h"
 #include "secateur/random.h"
 #include "selection_handle.h"
@@ -223,6 +224,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("fillNormal", FillNormalSync);
   add("benchSelect", BenchSelect);
   AddOptimizer(env, exports);
+  AddPacking(env, exports);
   return exports;
 }
 

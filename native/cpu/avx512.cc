@@ -36,6 +36,7 @@ struct Lanes32 : Avx512<__mmask16> {
   static __m512i Set(uint32_t key) { return _mm512_set1_epi32(static_cast<int>(key)); }
   static __m512i Abs(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi32(0x7fffffff)); }
   static __mmask16 AtLeast(__m512i a, __m512i b) { return _mm512_cmpge_epu32_mask(a, b); }
+  static __mmask16 Nonzero(__m512i v) { return _mm512_test_epi32_mask(v, v); }
   static __m512i Keep(__mmask16 m, __m512i v) { return _mm512_maskz_mov_epi32(m, v); }
   static int64_t Compress(uint32_t* out, __m512i v, __mmask16 m) {
     Store(out, _mm512_maskz_compress_epi32(m, v));
@@ -60,6 +61,7 @@ struct Lanes16 : Avx512<__mmask32> {
   static __m512i Set(uint16_t key) { return _mm512_set1_epi16(static_cast<int16_t>(key)); }
   static __m512i Abs(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi16(0x7fff)); }
   static __mmask32 AtLeast(__m512i a, __m512i b) { return _mm512_cmpge_epu16_mask(a, b); }
+  static __mmask32 Nonzero(__m512i v) { return _mm512_test_epi16_mask(v, v); }
   static __m512i Keep(__mmask32 m, __m512i v) { return _mm512_maskz_mov_epi16(m, v); }
   static int64_t Compress(uint16_t* out, __m512i v, __mmask32 m) {
     Store(out, _mm512_maskz_compress_epi16(m, v));
@@ -85,6 +87,7 @@ struct Lanes64 : Avx512<__mmask8> {
   static __m512i Set(uint64_t key) { return _mm512_set1_epi64(static_cast<int64_t>(key)); }
   static __m512i Abs(__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi64(INT64_MAX)); }
   static __mmask8 AtLeast(__m512i a, __m512i b) { return _mm512_cmpge_epu64_mask(a, b); }
+  static __mmask8 Nonzero(__m512i v) { return _mm512_test_epi64_mask(v, v); }
   static __m512i Keep(__mmask8 m, __m512i v) { return _mm512_maskz_mov_epi64(m, v); }
   static int64_t Compress(uint64_t* out, __m512i v, __mmask8 m) {
     Store(out, _mm512_maskz_compress_epi64(m, v));

@@ -1,6 +1,6 @@
 // The kernels, written once over vector types and compiled for each instruction set by the file
 // that includes this one. Lanes16, Lanes32 and Lanes64 give: kLanes, Load, Store, Set, Abs (without
-// the sign), And, Xor, AtLeast (a lane mask), Keep (zero lanes outside a mask), Compress (append
+// the sign), And, Xor, AtLeast and Nonzero (lane masks), Keep (zero lanes outside a mask), Compress (append
 // masked lanes), Bits (a mask as an integer), and `Counter`, which sums masks. `CoarseVec` is the
 // same over the upper halves of 32-bit keys, twice as many a register; kHasCoarse says whether
 // there is one. Deliberately without an include guard; includes no header, since the including file
@@ -275,6 +275,19 @@ void Pack(const void* in, uint8_t* bits, int64_t count, Key bound) noexcept {
 }
 
 template <class Key>
+void Nonzeros(const void* in, uint8_t* bits, int64_t count) noexcept {
+  using V = Vec<Key>;
+  for (int64_t i = 0; i < count; i += 64) {
+    uint64_t word = 0;
+    for (int lane = 0; lane < 64; lane += V::kLanes) {
+      const auto lanes = V::Load(static_cast<const char*>(in) + (i + lane) * sizeof(Key));
+      word |= V::Bits(V::Nonzero(lanes)) << lane;
+    }
+    __builtin_memcpy(bits + i / 8, &word, sizeof(word));
+  }
+}
+
+template <class Key>
 Key Read(const void* weights, int64_t count) noexcept {
   using V = Vec<Key>;
   constexpr int kUnroll = 4;
@@ -300,6 +313,6 @@ Key Read(const void* weights, int64_t count) noexcept {
 
 template <class Key>
 constexpr Kernels<Key> Table() {
-  return {&Classify<Key>, &Mask<Key>,   &Pack<Key>,
+  return {&Classify<Key>, &Mask<Key>, &Pack<Key>,       &Nonzeros<Key>,
           &Read<Key>,     &MaskBy<Key>, &KeepLargest<Key>};
 }

@@ -44,6 +44,7 @@ struct Lanes32 {
   static Register Set(uint32_t key) { return vdupq_n_u32(key); }
   static Register Abs(Register v) { return vandq_u32(v, vdupq_n_u32(0x7fffffff)); }
   static Register AtLeast(Register a, Register b) { return vcgeq_u32(a, b); }
+  static Register Nonzero(Register v) { return vtstq_u32(v, v); }
   static Register NoLanes() { return vdupq_n_u32(0); }
   static Register Xor(Register a, Register b) { return veorq_u32(a, b); }
   static Register XorBits(Register a, Register b) { return veorq_u32(a, b); }
@@ -88,6 +89,7 @@ struct Lanes16 {
   static Register Set(uint16_t key) { return vdupq_n_u16(key); }
   static Register Abs(Register v) { return vandq_u16(v, vdupq_n_u16(0x7fff)); }
   static Register AtLeast(Register a, Register b) { return vcgeq_u16(a, b); }
+  static Register Nonzero(Register v) { return vtstq_u16(v, v); }
   static Register NoLanes() { return vdupq_n_u16(0); }
   static Register Xor(Register a, Register b) { return veorq_u16(a, b); }
   static Register XorBits(Register a, Register b) { return veorq_u16(a, b); }
@@ -132,6 +134,7 @@ struct Lanes64 {
   static Register Set(uint64_t key) { return vdupq_n_u64(key); }
   static Register Abs(Register v) { return vandq_u64(v, vdupq_n_u64(INT64_MAX)); }
   static Register AtLeast(Register a, Register b) { return vcgeq_u64(a, b); }
+  static Register Nonzero(Register v) { return vtstq_u64(v, v); }
   static Register NoLanes() { return vdupq_n_u64(0); }
   static Register Xor(Register a, Register b) { return veorq_u64(a, b); }
   static Register XorBits(Register a, Register b) { return veorq_u64(a, b); }

@@ -25,6 +25,7 @@ struct Lane {
   static Key Abs(Key v) { return v & static_cast<Key>(static_cast<Key>(~Key{0}) >> 1); }
   static Key XorBits(Key a, Key b) { return a ^ b; }
   static bool AtLeast(Key a, Key b) { return a >= b; }
+  static bool Nonzero(Key v) { return v != 0; }
   static bool NoLanes() { return false; }
   static bool Xor(bool a, bool b) { return a != b; }
   static bool And(bool a, bool b) { return a && b; }

@@ -111,6 +111,15 @@ void CheckPack(const Kernels<Key>& kernels, const std::vector<Key>& bits, std::m
     EXPECT_EQ((packed[1 + i / 8] >> (i % 8)) & 1, (bits[i] & kKeyMask<Key>) >= bound ? 1 : 0);
   }
   EXPECT(packed.front() == kGuard && packed.back() == kGuard);
+  std::vector<Key> some(bits.begin(), bits.begin() + count);
+  for (Key& value : some) {
+    if (random() % 2) value = random() % 4 ? Key{0} : static_cast<Key>(~kKeyMask<Key>);  // 0, -0
+  }
+  kernels.nonzeros(some.data(), packed.data() + 1, count);
+  for (int64_t i = 0; i < count; ++i) {
+    EXPECT_EQ((packed[1 + i / 8] >> (i % 8)) & 1, some[i] != 0 ? 1 : 0);
+  }
+  EXPECT(packed.front() == kGuard && packed.back() == kGuard);
 }
 
 template <class Key>

@@ -1,14 +1,31 @@
 // The typed contract of the native addon: every function that `binding/` exports, and the plain objects that
 // cross the border. Internal: the public surface is src/index.ts. Values are validated before they come here.
 // Counts, offsets and lengths are non-negative safe integers (the addon reads them as int64).
-import type { Scope, SelectionHandle } from './common-contract.js';
+
+import type {
+  DType,
+  NativeCancel,
+  NativeControl,
+  NativeFileTensor,
+  NativeProgress,
+  NativeRange,
+  Scope,
+  SelectionHandle,
+} from './common-contract.js';
 import type { NativeGroupCounts, NativeGrouping } from './groups-contract.js';
+import type { NativePacking } from './packing-contract.js';
 import type { NativeTraining } from './training-contract.js';
 
-export type { Scope, SelectionHandle };
-
-/** Element types that can be pruned. ONNX: FLOAT, FLOAT16, BFLOAT16, DOUBLE. */
-export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64';
+export type {
+  DType,
+  NativeCancel,
+  NativeControl,
+  NativeFileTensor,
+  NativeProgress,
+  NativeRange,
+  Scope,
+  SelectionHandle,
+};
 
 /** Instruction sets of the CPU kernels; `portable` runs everywhere. */
 export type Backend = 'avx512' | 'avx2' | 'neon' | 'portable';
@@ -52,27 +69,6 @@ export interface NativeSelection {
   handle: SelectionHandle;
 }
 
-/** A byte range of `sources[source]`. */
-export interface NativeRange {
-  source: number;
-  offset: number;
-  bytes: number;
-}
-
-/** A tensor in files. Elements are the concatenation of the runs, little-endian. */
-export interface NativeFileTensor {
-  name: string;
-  dtype: DType;
-  factor: number;
-  /**
-   * `flat`: fixed-width elements. `varint`: protobuf varints that hold 16-bit patterns (f16 and bf16 in
-   * `int32_data`); a removed element is written as an over-long zero, so that no length changes.
-   */
-  encoding: 'flat' | 'varint';
-  weights: number;
-  runs: NativeRange[];
-}
-
 /** One output file: the concatenation of its pieces. Bytes of tensor runs inside a copied range are masked. */
 export interface NativeOutput {
   path: string;
@@ -102,19 +98,6 @@ export interface NativePruneResult {
   backend: Backend;
 }
 
-/** Called on the JavaScript thread, at most some 20 times a second. Units are bytes. */
-export type NativeProgress = (phase: 'select' | 'write' | 'check' | 'count', done: number, total: number) => void;
-
-/** Cancels a call: `cancel()` makes it fail with ABORTED at the next chunk. */
-export interface NativeCancel {
-  cancel(): void;
-}
-
-export interface NativeControl {
-  cancel?: NativeCancel;
-  progress?: NativeProgress;
-}
-
 export interface SelectBenchOptions {
   elements: number;
   dtype: DType;
@@ -135,7 +118,7 @@ export interface SelectBenchResult {
 }
 
 /** Failures are thrown (or rejected) as plain errors with `code`, `message` and the fields of SecateurError. */
-export interface NativeAddon extends NativeTraining {
+export interface NativeAddon extends NativeTraining, NativePacking {
   /** Chosen at load time: the best that the CPU has, or SECATEUR_FORCE_BACKEND. */
   backend(): Backend;
   /** All backends compiled in that this CPU can run, best first. */

@@ -69,7 +69,8 @@ export function planOutputs(plan: Plan, output: string): NativeOutput[] {
   return layOut({ model: plan.loaded.path, ...plan }, output);
 }
 
-function resolveExternals(
+/** Where each tensor with external data has it. */
+export function resolveExternals(
   loaded: LoadedModel,
   names: ReadonlyMap<TensorProto, string>,
 ): Map<TensorProto, ExternalRange> {
@@ -98,7 +99,11 @@ function sharedRanges(found: PrunableSet, externals: ReadonlyMap<TensorProto, Ex
   }));
 }
 
-function sourcesOf(loaded: LoadedModel, externals: ReadonlyMap<TensorProto, ExternalRange>): NativePruneJob['sources'] {
+/** The model, then its data files. */
+export function sourcesOf(
+  loaded: LoadedModel,
+  externals: ReadonlyMap<TensorProto, ExternalRange>,
+): NativePruneJob['sources'] {
   const sizes = new Map([...externals.values()].map(({ path, fileBytes }) => [path, fileBytes]));
   return [{ path: loaded.path, size: loaded.size }, ...[...sizes].map(([path, size]) => ({ path, size }))];
 }
