@@ -5,20 +5,25 @@ import { SecateurError } from '../errors.js';
 import type { EnclosingMessage } from './scan.js';
 import { type ByteRange, encodeVarint } from './wire.js';
 
+/** Bytes, or what will give so many bytes when they are written. */
+export interface Sized {
+  readonly byteLength: number;
+}
+
 /** Replaces bytes of the source. An insertion has `bytes: 0`. */
-export interface Edit {
+export interface Edit<Bytes extends Sized = Uint8Array> {
   /** The innermost message that has the range in its body. */
   message: EnclosingMessage;
   range: ByteRange;
-  replacement: Uint8Array;
+  replacement: Bytes;
 }
 
 /** A part of the edited file. */
-export type Piece = ByteRange | { literal: Uint8Array };
+export type Piece<Bytes extends Sized = Uint8Array> = ByteRange | { literal: Bytes };
 
-interface Replacement {
+interface Replacement<Bytes> {
   range: ByteRange;
-  literal: Uint8Array;
+  literal: Bytes;
 }
 
 /**
@@ -27,14 +32,17 @@ interface Replacement {
  *
  * @throws SecateurError INTERNAL where two edits overlap.
  */
-export function applyEdits(size: number, edits: readonly Edit[]): Piece[] {
+export function applyEdits<Bytes extends Sized = Uint8Array>(
+  size: number,
+  edits: readonly Edit<Bytes | Uint8Array>[],
+): Piece<Bytes | Uint8Array>[] {
   const depths = depthsOf(edits.map(({ message }) => message));
   // At the end of a message, what is inserted into it comes before what is inserted after it.
   const ordered = edits.toSorted((a, b) => (depths.get(b.message) ?? 0) - (depths.get(a.message) ?? 0));
-  const replacements: Replacement[] = ordered.map(({ range, replacement }) => ({ range, literal: replacement }));
+  const replacements: Replacement<Bytes | Uint8Array>[] = ordered.map(({ range, replacement }) => ({ range, literal: replacement }));
   replacements.push(...newLengthPrefixes(edits, depths));
   replacements.sort((a, b) => a.range.offset - b.range.offset || a.range.bytes - b.range.bytes);
-  const pieces: Piece[] = [];
+  const pieces: Piece<Bytes | Uint8Array>[] = [];
   let position = 0;
   for (const { range, literal } of replacements) {
     if (range.offset < position)
@@ -48,18 +56,21 @@ export function applyEdits(size: number, edits: readonly Edit[]): Piece[] {
 }
 
 /** The number of bytes that pieces make. */
-export function bytesOf(pieces: readonly Piece[]): number {
+export function bytesOf(pieces: readonly Piece<Sized>[]): number {
   return pieces.reduce((sum, piece) => sum + ('literal' in piece ? piece.literal.byteLength : piece.bytes), 0);
 }
 
 /** Innermost first: a longer prefix makes the message around it longer too. */
-function newLengthPrefixes(edits: readonly Edit[], depths: Map<EnclosingMessage, number>): Replacement[] {
+function newLengthPrefixes(
+  edits: readonly Edit<Sized>[],
+  depths: Map<EnclosingMessage, number>,
+): Replacement<Uint8Array>[] {
   const growth = new Map<EnclosingMessage, number>();
   const grow = (message: EnclosingMessage | undefined, bytes: number): void => {
     if (message !== undefined) growth.set(message, (growth.get(message) ?? 0) + bytes);
   };
   for (const { message, range, replacement } of edits) grow(message, replacement.byteLength - range.bytes);
-  const prefixes: Replacement[] = [];
+  const prefixes: Replacement<Uint8Array>[] = [];
   for (const [message] of [...depths].sort((a, b) => b[1] - a[1])) {
     const bytes = growth.get(message) ?? 0;
     if (bytes === 0) continue;

@@ -44,6 +44,27 @@ export function readTensor(loaded: LoadedModel, tensor: TensorProto): Uint8Array
   }
 }
 
+/** Reads the elements of tensors of one model, which stays open meanwhile. `close` it. */
+export class PayloadFile {
+  readonly #source: FileSource;
+  readonly #reader: PayloadReader;
+
+  /** @throws SecateurError IO; FILE_CHANGED where the model is no longer what was loaded. */
+  constructor(loaded: LoadedModel) {
+    this.#source = openAgain(loaded);
+    this.#reader = new PayloadReader(loaded, this.#source);
+  }
+
+  /** As `readTensor`. */
+  read(tensor: TensorProto): Uint8Array {
+    return this.#reader.read(tensor);
+  }
+
+  close(): void {
+    this.#source.close();
+  }
+}
+
 function openAgain({ path, size }: LoadedModel): FileSource {
   const source = new FileSource(path);
   if (source.size === size) return source;

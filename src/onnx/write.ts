@@ -1,12 +1,12 @@
-// Writes a model from memory to a file, atomically. Big raw payloads go straight from their buffers to the file: only
-// the rest of the model is serialised, with a short stand-in for each of them.
+// Writes a model to a file, atomically. Big raw payloads go straight from their buffers to the file, or come only when
+// their turn is there: just the rest of the model is serialised, with a short stand-in for each of them.
 
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { toBinary } from '@bufbuild/protobuf';
 import { SecateurError } from '../errors.js';
-import { applyEdits, bytesOf, type Edit, type Piece } from './edit.js';
+import { applyEdits, bytesOf, type Edit, type Sized } from './edit.js';
 import { ioError } from './file-source.js';
 import { scan, type TensorRecord } from './scan.js';
 import { type ModelProto, ModelProtoSchema, type TensorProto } from './schema/onnx_pb.js';
@@ -20,6 +20,15 @@ const STAND_IN_ABOVE_BYTES = 4096;
 const NONCE_BYTES = 16;
 const RAW_DATA_FIELD = 9;
 
+/** Bytes that are made when they are written, so that one tensor at a time is in memory. */
+export interface LazyBytes extends Sized {
+  /** Exactly `byteLength` bytes. */
+  read(): Uint8Array;
+}
+
+/** What a file is made of, in order. */
+export type Chunk = Uint8Array | LazyBytes;
+
 /**
  * Serialises a model and writes it beside `path` under a temporary name, then renames it. An existing file is replaced
  * at once or, where anything fails, left as it was. The model is unchanged; don't change it before the promise settles.
@@ -27,25 +36,14 @@ const RAW_DATA_FIELD = 9;
  * @throws SecateurError IO where the file cannot be written; UNSUPPORTED where the model is 2 GiB or larger.
  */
 export async function writeModel(path: string, model: ModelProto): Promise<void> {
-  const { bytes, pieces } = serialise(model);
-  if (bytesOf(pieces) > MAX_MODEL_BYTES) {
-    throw new SecateurError(
-      'UNSUPPORTED',
-      `Expected the model for ${path} to be smaller than 2 GiB, which is what protobuf readers take, got ${bytesOf(pieces)} bytes`,
-      { path },
-    );
-  }
-  const buffers = pieces.map((piece) =>
-    'literal' in piece ? piece.literal : bytes.subarray(piece.offset, piece.offset + piece.bytes),
-  );
-  await writeAtomically(path, buffers);
+  await writeAtomically(path, serialise(path, model));
 }
 
 /** Writes buffers one after the other to a new file beside `path`, and renames it to `path`. */
-export async function writeAtomically(path: string, buffers: readonly Uint8Array[]): Promise<void> {
+export async function writeAtomically(path: string, chunks: readonly Chunk[]): Promise<void> {
   const temporary = join(dirname(path), `.${basename(path)}.secateur-${randomBytes(4).toString('hex')}`);
   try {
-    await writeNew(temporary, buffers);
+    await writeNew(temporary, chunks);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => undefined);
@@ -53,10 +51,14 @@ export async function writeAtomically(path: string, buffers: readonly Uint8Array
   }
 }
 
-async function writeNew(path: string, buffers: readonly Uint8Array[]): Promise<void> {
+/** Writes chunks one after the other to a file that must not be there yet. */
+export async function writeNew(path: string, chunks: readonly Chunk[], signal?: AbortSignal): Promise<void> {
   const handle = await open(path, 'wx');
   try {
-    for (const buffer of buffers) await writeWhole(handle, buffer);
+    for (const chunk of chunks) {
+      if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
+      await writeWhole(handle, chunk instanceof Uint8Array ? chunk : chunk.read());
+    }
   } finally {
     await handle.close();
   }
@@ -69,46 +71,70 @@ async function writeWhole(handle: FileHandle, buffer: Uint8Array): Promise<void>
   }
 }
 
-/** The model as pieces: ranges of `bytes`, and the raw payloads. */
-function serialise(model: ModelProto): { bytes: Uint8Array<ArrayBuffer>; pieces: Piece[] } {
-  const standIns = new StandIns(model);
+/**
+ * The bytes of a model, in order.
+ *
+ * @param path names the output in the error.
+ * @param lazy the raw data of tensors whose bytes are not in memory.
+ * @throws SecateurError UNSUPPORTED where the model is 2 GiB or larger.
+ */
+export function serialise(
+  path: string,
+  model: ModelProto,
+  lazy: ReadonlyMap<TensorProto, LazyBytes> = new Map(),
+): Chunk[] {
+  const standIns = new StandIns(model, lazy);
   let bytes: Uint8Array<ArrayBuffer>;
   try {
     bytes = toBinary(ModelProtoSchema, model);
   } finally {
     standIns.restore();
   }
-  if (standIns.payloads.length === 0) return { bytes, pieces: [{ offset: 0, bytes: bytes.byteLength }] };
-  const edits = scan(new MemorySource(bytes)).records.flatMap((record) => standIns.editsOf(record, bytes));
-  return { bytes, pieces: applyEdits(bytes.byteLength, edits) };
+  const records = standIns.payloads.length === 0 ? [] : scan(new MemorySource(bytes)).records;
+  const pieces = applyEdits<LazyBytes>(
+    bytes.byteLength,
+    records.flatMap((record) => standIns.editsOf(record, bytes)),
+  );
+  refuseTooLarge(path, bytesOf(pieces));
+  return pieces.map((piece) =>
+    'literal' in piece ? piece.literal : bytes.subarray(piece.offset, piece.offset + piece.bytes),
+  );
+}
+
+function refuseTooLarge(path: string, bytes: number): void {
+  if (bytes <= MAX_MODEL_BYTES) return;
+  throw new SecateurError(
+    'UNSUPPORTED',
+    `Expected the model for ${path} to be smaller than 2 GiB, which is what protobuf readers take, got ${bytes} bytes`,
+    { path },
+  );
 }
 
 /** Puts a short stand-in (a nonce and a number) in the place of each big payload, for as long as `toBinary` takes. */
 class StandIns {
-  readonly payloads: Uint8Array[] = [];
-  readonly #tensors: TensorProto[] = [];
+  readonly payloads: Chunk[] = [];
+  readonly #tensors: { tensor: TensorProto; before: Uint8Array }[] = [];
   readonly #nonce = randomBytes(NONCE_BYTES);
 
-  constructor(model: ModelProto) {
+  constructor(model: ModelProto, lazy: ReadonlyMap<TensorProto, LazyBytes>) {
     for (const tensor of tensorsOf(model)) {
-      if (tensor.rawData.byteLength <= STAND_IN_ABOVE_BYTES) continue;
+      const payload = lazy.get(tensor) ?? tensor.rawData;
+      if (payload.byteLength <= STAND_IN_ABOVE_BYTES && payload instanceof Uint8Array) continue;
       const standIn = new Uint8Array(NONCE_BYTES + 4);
       standIn.set(this.#nonce);
       new DataView(standIn.buffer).setUint32(NONCE_BYTES, this.payloads.length);
-      this.payloads.push(tensor.rawData);
-      this.#tensors.push(tensor);
+      this.payloads.push(payload);
+      this.#tensors.push({ tensor, before: tensor.rawData });
       tensor.rawData = standIn;
     }
   }
 
   /** Gives the tensors their payloads back. Last first: a tensor that is in the model twice gets its first one. */
   restore(): void {
-    for (const [index, tensor] of [...this.#tensors.entries()].reverse()) {
-      tensor.rawData = this.payloads[index] ?? tensor.rawData;
-    }
+    for (const { tensor, before } of this.#tensors.toReversed()) tensor.rawData = before;
   }
 
-  editsOf({ message, payloads }: TensorRecord, bytes: Uint8Array): Edit[] {
+  editsOf({ message, payloads }: TensorRecord, bytes: Uint8Array): Edit<Chunk>[] {
     const run = payloads.get('rawData')?.runs[0];
     if (run?.bytes !== NONCE_BYTES + 4) return [];
     const standIn = bytes.subarray(run.offset, run.offset + run.bytes);

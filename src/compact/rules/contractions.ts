@@ -1,0 +1,190 @@
+// Conv, ConvTranspose, Gemm and MatMul: where channels end and new ones begin. An input channel is read where a weight
+// of a needed output channel is not zero; one that is constant can be folded into the bias, or merged into a carrier.
+import { setInt } from '../attributes.js';
+import { type Contraction, constantOutputs, contribution, foldOf, isFoldable } from '../contraction.js';
+import {
+  type Couplings,
+  type Demands,
+  inputOf,
+  type NodeFacts,
+  outputOf,
+  type Rewriter,
+  type Rule,
+  type RuleChoice,
+  type RuleFamily,
+} from '../rule.js';
+import { constantsOf, lengthOf } from '../value.js';
+import { joinBroadcast } from './broadcast.js';
+import { convolution, gemm, matMul } from './contraction-forms.js';
+import { inputsOf } from './opaque.js';
+
+const contractionRule: Rule = {
+  constants(node) {
+    const contraction = node.contraction;
+    if (contraction === undefined) return;
+    outputOf(node).constants[contraction.outAxis] = constantOutputs(contraction);
+  },
+  couple(node, net) {
+    const contraction = node.contraction;
+    if (contraction === undefined) return;
+    const { x, xAxis, w, wAxis, rowAxis, outAxis, groups } = contraction;
+    const out = outputOf(node);
+    if (groups === 1) {
+      net.joinAxes(x, xAxis, w, wAxis);
+      net.joinAxes(w, rowAxis, out, outAxis);
+    } else {
+      coupleGroups(node, contraction, net);
+    }
+    coupleOthers(node, net);
+  },
+  demand(node, marks) {
+    for (const input of inputsOf(node)) marks.need(input);
+    if (node.contraction !== undefined && node.contraction.groups === 1) demandChannels(node, node.contraction, marks);
+  },
+  rewrite(node, edit) {
+    if (node.contraction === undefined) return;
+    if (node.contraction.groups > 1) shrinkGroups(node, node.contraction, edit);
+    else fold(node, node.contraction, edit);
+  },
+};
+
+/** The channels of a group go together: in, out and the weights between. */
+function coupleGroups(node: NodeFacts, { x, w, groups }: Contraction, net: Couplings): void {
+  const out = outputOf(node);
+  const [inputs, outputs] = [lengthOf(x, 1) / groups, lengthOf(out, 1) / groups];
+  const transposed = node.proto.opType === 'ConvTranspose';
+  for (let group = 0; group < groups; group++) {
+    for (let index = 0; index < inputs; index++) {
+      const channel = group * inputs + index;
+      net.join(x, 1, channel, out, 1, group * outputs);
+      if (transposed) net.join(w, 0, channel, x, 1, channel);
+    }
+    for (let index = 0; index < outputs; index++) {
+      const channel = group * outputs + index;
+      net.join(out, 1, channel, out, 1, group * outputs);
+      if (!transposed) net.join(w, 0, channel, out, 1, channel);
+    }
+  }
+  net.pinAxis(w, 1, `inside the groups of ${node.proto.opType} ${node.label}`);
+}
+
+/** Batch, rows and bias; space cannot shrink. */
+function coupleOthers(node: NodeFacts, net: Couplings): void {
+  const [a, b, c, out] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2], outputOf(node)];
+  const { opType } = node.proto;
+  if (opType === 'Conv' || opType === 'ConvTranspose') {
+    net.joinAxes(a, 0, out, 0);
+    if (c !== undefined) net.joinAxes(c, 0, out, 1);
+    for (const value of [a, b, out]) {
+      for (const axis of value.shape?.keys() ?? [])
+        if (axis >= 2) net.pinAxis(value, axis, `space, to ${opType} ${node.label}`);
+    }
+    return;
+  }
+  const contraction = node.contraction;
+  if (contraction === undefined) return;
+  // Rows of A and columns of B, whichever of the two is the weight.
+  const skipped = new Map([
+    [contraction.x, contraction.xAxis],
+    [contraction.w, contraction.wAxis],
+  ]);
+  const rank = out.shape?.length ?? 0;
+  for (const [value, place] of [
+    [a, rank - 2],
+    [b, rank - 1],
+  ] as const) {
+    const own = skipped.get(value) ?? -1;
+    const length = value.shape?.length ?? 0;
+    net.joinAxes(value, 2 * length - 3 - own, out, place);
+    for (let axis = 0; axis < length - 2; axis++) {
+      const place = axis + rank - length;
+      if (value.shape?.[axis] === 1 && out.shape?.[place] !== 1) net.pinAxis(value, axis, 'broadcast');
+      else net.joinAxes(value, axis, out, place);
+    }
+  }
+  if (c !== undefined) joinBroadcast(net, c, out);
+}
+
+/** The channels of x that needed output channels read. */
+function demandChannels(node: NodeFacts, contraction: Contraction, marks: Demands): void {
+  const { x, xAxis, weights, outAxis } = contraction;
+  const reason = `read by ${node.proto.opType} ${node.label}`;
+  if (weights === undefined) {
+    demandProducts(contraction, marks, reason);
+    return;
+  }
+  for (const row of weights.pendingRows) {
+    if (!marks.isLive(outputOf(node), outAxis, row)) continue;
+    weights.pendingRows.delete(row);
+    for (const channel of weights.nonzero.columnsOf(row)) {
+      if (isFoldable(contraction, channel)) continue;
+      const constant = x.constants[xAxis]?.[channel] ?? Number.NaN;
+      if (foldOf(contraction) !== 'carrier' || Number.isNaN(constant)) marks.mark(x, xAxis, channel, reason);
+      else marks.mark(x, xAxis, marks.carrierOf(x, xAxis), `carries constants into ${node.proto.opType} ${node.label}`);
+    }
+  }
+}
+
+/** Neither side is a constant matrix: a product is zero where one of its sides is. */
+function demandProducts({ x, xAxis, w, wAxis }: Contraction, marks: Demands, reason: string): void {
+  const [left, right] = [x.constants[xAxis], constantsOf(w, wAxis)];
+  for (let index = 0; index < lengthOf(x, xAxis); index++) {
+    if (left?.[index] !== 0 && right?.[index] !== 0) marks.mark(x, xAxis, index, reason);
+  }
+}
+
+/** Puts what constant channels have added, and that goes with them, into the bias or the carrier's weights. */
+function fold(node: NodeFacts, contraction: Contraction, edit: Rewriter): void {
+  const { x, xAxis, w, wAxis, weights } = contraction;
+  const constants = x.constants[xAxis];
+  if (constants === undefined || weights === undefined || foldOf(contraction) === 'none') return;
+  const goes = (channel: number): boolean => {
+    const constant = constants[channel] ?? Number.NaN;
+    return constant !== 0 && !Number.isNaN(constant) && !edit.isLive(x, xAxis, channel);
+  };
+  const used = weights.nonzero.usedColumns();
+  const channels = [...used.keys()].filter((channel) => used[channel] === 1 && goes(channel));
+  if (channels.length === 0) return;
+  if (foldOf(contraction) === 'carrier') {
+    const carrier = edit.carrierOf(x, xAxis);
+    const columns = channels.map(
+      (channel) => [channel, (constants[channel] ?? 0) / (constants[carrier] ?? 1)] as const,
+    );
+    edit.mergeColumns(node, { axis: wAxis, carrier, columns });
+    return;
+  }
+  const addend = contribution(contraction, goes);
+  if (node.proto.opType === 'MatMul') edit.addAfter(node, addend, w.type);
+  else edit.addToVector(node, 2, addend, w.type);
+}
+
+function shrinkGroups(node: NodeFacts, { groups }: Contraction, edit: Rewriter): void {
+  const out = outputOf(node);
+  const perGroup = lengthOf(out, 1) / groups;
+  setInt(node.proto, 'group', edit.countKept(out, 1, 0, lengthOf(out, 1)) / perGroup);
+}
+
+/** A node whose shapes fit what the operator says. */
+function choose(form: (node: NodeFacts) => Contraction | undefined): RuleChoice {
+  return (node) => {
+    const contraction = form(node);
+    if (contraction === undefined || contraction.x === contraction.w) return undefined;
+    const { x, xAxis, w, wAxis, groups, weights, outAxis } = contraction;
+    const [channels, columns] = [lengthOf(x, xAxis), lengthOf(w, wAxis)];
+    const rows = lengthOf(outputOf(node), outAxis);
+    const grouped = groups > 1 && (channels % groups !== 0 || rows % groups !== 0);
+    const transposed = node.proto.opType === 'ConvTranspose';
+    const fits = groups === 1 || transposed ? channels === columns || channels === 0 : channels === columns * groups;
+    const rowsFit = weights === undefined || weights.nonzero.rows === rows;
+    if (grouped || !fits || !rowsFit) return undefined;
+    node.contraction = contraction;
+    return contractionRule;
+  };
+}
+
+export const contractions: RuleFamily = {
+  Conv: choose(convolution),
+  ConvTranspose: choose(convolution),
+  Gemm: choose(gemm),
+  MatMul: choose(matMul),
+};
