@@ -1,0 +1,150 @@
+// Two models in onnxruntime-node on the same random input: do the outputs agree, and which is faster. Both are timed in
+// one run, turn by turn, so that a busy machine slows both.
+import { SecateurError } from '../errors.js';
+import { hasRuntime, type RuntimeTensor, type RuntimeType, type RuntimeValue, Session } from '../runtime/session.js';
+
+/** Seconds a run, medians. */
+export interface Latency {
+  before: number;
+  after: number;
+  /** Runs of each model. */
+  runs: number;
+}
+
+export interface Comparison {
+  /** Images a run, where the model leaves that open. */
+  batch: number;
+  /** The largest absolute difference of an output. Null where the models could not be run on random input. */
+  difference: number | null;
+  /** The largest absolute value of an output. */
+  largest: number | null;
+  /** Null where it was not asked for or could not be measured. */
+  latency: Latency | null;
+  /** Why the models could not be run. */
+  problem?: string;
+}
+
+export interface CompareOptions {
+  measure: boolean;
+  batch: number;
+  signal?: AbortSignal | undefined;
+}
+
+const WARM_UP_RUNS = 3;
+const MIN_RUNS = 5;
+const MAX_RUNS = 1000;
+const MAX_SECONDS = 3;
+
+type Feeds = Readonly<Record<string, RuntimeTensor>>;
+
+/**
+ * Loads both models and compares them.
+ *
+ * @returns null where onnxruntime-node is not installed.
+ * @throws SecateurError RUNTIME where the second model does not load; ABORTED.
+ */
+export async function compare(before: string, after: string, options: CompareOptions): Promise<Comparison | null> {
+  if (!(await hasRuntime())) return null;
+  const { batch } = options;
+  const second = await Session.open(after);
+  let first: Session | undefined;
+  try {
+    first = await Session.open(before);
+    const feeds = randomFeeds(first, batch);
+    const { difference, largest } = differenceOf(await first.run(feeds), await second.run(feeds));
+    const latency = options.measure ? await timeBoth(first, second, feeds, options.signal) : null;
+    return { batch, difference, largest, latency };
+  } catch (error) {
+    if (!(error instanceof SecateurError) || error.code === 'ABORTED') throw error;
+    return { batch, difference: null, largest: null, latency: null, problem: error.message };
+  } finally {
+    await first?.close();
+    await second.close();
+  }
+}
+
+/** Normal-ish numbers for floats, zeros and ones for the rest. The same at every call. */
+function randomFeeds(session: Session, batch: number): Feeds {
+  let state = 1;
+  const random = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+  return Object.fromEntries(session.inputs.map((input) => [input.name, randomTensor(session, input, batch, random)]));
+}
+
+function randomTensor(session: Session, { name, type, dims }: RuntimeValue, batch: number, random: () => number): RuntimeTensor {
+  const sizes = dims.map((dim, axis) => (typeof dim === 'number' && dim > 0 ? dim : axis === 0 ? batch : 1));
+  const count = sizes.reduce((product, size) => product * size, 1);
+  const normal = (): number => random() + random() + random() + random() - 2;
+  const data = randomData(type, count, normal);
+  if (data === undefined) {
+    throw new SecateurError('UNSUPPORTED', `Expected input ${name} to be a tensor of numbers, got ${type}`);
+  }
+  return session.tensor(data, sizes, type as RuntimeType);
+}
+
+function randomData(type: string, count: number, normal: () => number): NodeJS.TypedArray | undefined {
+  const bit = (): number => (normal() > 0 ? 1 : 0);
+  switch (type) {
+    case 'float32':
+      return Float32Array.from({ length: count }, normal);
+    case 'float64':
+      return Float64Array.from({ length: count }, normal);
+    case 'float16':
+      // 0 or 1 in float16's bits.
+      return Uint16Array.from({ length: count }, () => bit() * 0x3c00);
+    case 'int64':
+      return BigInt64Array.from({ length: count }, () => BigInt(bit()));
+    case 'int32':
+      return Int32Array.from({ length: count }, bit);
+    case 'int8':
+      return Int8Array.from({ length: count }, bit);
+    case 'uint8':
+    case 'bool':
+      return Uint8Array.from({ length: count }, bit);
+    default:
+      return undefined;
+  }
+}
+
+/** Over all outputs that are floats. */
+function differenceOf(first: Feeds, second: Feeds): { difference: number; largest: number } {
+  let [difference, largest] = [0, 0];
+  for (const [name, { data }] of Object.entries(first)) {
+    const other = second[name]?.data;
+    if (!(data instanceof Float32Array || data instanceof Float64Array) || other?.length !== data.length) continue;
+    for (const [index, value] of data.entries()) {
+      difference = Math.max(difference, Math.abs(value - Number(other[index])));
+      largest = Math.max(largest, Math.abs(value));
+    }
+  }
+  return { difference, largest };
+}
+
+async function timeBoth(first: Session, second: Session, feeds: Feeds, signal?: AbortSignal): Promise<Latency> {
+  const times: [number[], number[]] = [[], []];
+  const started = performance.now();
+  for (let run = -WARM_UP_RUNS; run < MAX_RUNS; run++) {
+    if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
+    if (run >= MIN_RUNS && performance.now() - started > MAX_SECONDS * 1000) break;
+    // Whoever comes second finds warmer caches; so they take turns.
+    const order = run % 2 === 0 ? [0, 1] : [1, 0];
+    for (const which of order) {
+      const seconds = await secondsOf(which === 0 ? first : second, feeds);
+      if (run >= 0) times[which as 0 | 1].push(seconds);
+    }
+  }
+  return { before: median(times[0]), after: median(times[1]), runs: times[0].length };
+}
+
+async function secondsOf(session: Session, feeds: Feeds): Promise<number> {
+  const started = performance.now();
+  await session.run(feeds);
+  return (performance.now() - started) / 1000;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}

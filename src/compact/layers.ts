@@ -1,0 +1,113 @@
+// What happens to each layer: channels before and after, and dead channels that stay, with the reason.
+import type { Contraction } from './contraction.js';
+import type { Marks } from './marks.js';
+import type { Network } from './network.js';
+import type { NodeFacts } from './rule.js';
+import { lengthOf, type Value } from './value.js';
+
+/** Numbers of channels. */
+export interface Channels {
+  before: number;
+  after: number;
+}
+
+/** A layer that is smaller now. With 0 channels after, it is gone. */
+export interface CompactedLayer {
+  /** The node's name. */
+  name: string;
+  op: string;
+  inputs: Channels;
+  outputs: Channels;
+}
+
+/** Channels that carry nothing and stay nevertheless. */
+export interface LeftChannels {
+  /** The node's name. */
+  layer: string;
+  /** `output`: all their weights are zero. `input`: no weight that is not zero reads them. */
+  side: 'output' | 'input';
+  channels: number;
+  reason: string;
+}
+
+export function layersOf(network: Network, marks: Marks): { layers: CompactedLayer[]; left: LeftChannels[] } {
+  const layers: CompactedLayer[] = [];
+  const left: LeftChannels[] = [];
+  for (const node of network.nodes) {
+    const { contraction } = node;
+    const out = node.outputs[0];
+    if (contraction?.weights === undefined || out === undefined) continue;
+    const live = marks.isNodeLive(node);
+    const inputs = channels(contraction.x, contraction.xAxis, marks, live);
+    const outputs = channels(out, contraction.outAxis, marks, live);
+    const changed = inputs.before !== inputs.after || outputs.before !== outputs.after;
+    if (changed) layers.push({ name: node.label, op: node.proto.opType, inputs, outputs });
+    if (live) left.push(...leftIn(node, contraction, out, { network, marks }));
+  }
+  return { layers, left };
+}
+
+function channels(value: Value, axis: number, marks: Marks, live: boolean): Channels {
+  const before = lengthOf(value, axis);
+  return { before, after: live ? (marks.kept(value, axis)?.length ?? before) : 0 };
+}
+
+interface Facts {
+  network: Network;
+  marks: Marks;
+}
+
+function leftIn(node: NodeFacts, contraction: Contraction, out: Value, facts: Facts): LeftChannels[] {
+  const { weights, x, xAxis, outAxis, groups } = contraction;
+  if (weights === undefined) return [];
+  const { nonzero } = weights;
+  const rows = Array.from({ length: nonzero.rows }, (_, row) => row).filter((row) => nonzero.isEmptyRow(row));
+  const left = count(node, 'output', rows, (row) => reasonOf(facts, out, outAxis, row));
+  if (groups > 1) return left;
+  const used = nonzero.usedColumns();
+  const columns = [...used.keys()].filter((column) => used[column] === 0);
+  return [...left, ...count(node, 'input', columns, (column) => reasonOf(facts, x, xAxis, column))];
+}
+
+/** Channels by reason. */
+function count(
+  { label }: NodeFacts,
+  side: LeftChannels['side'],
+  indices: readonly number[],
+  reason: (index: number) => string | undefined,
+): LeftChannels[] {
+  const counts = new Map<string, number>();
+  for (const index of indices) {
+    const why = reason(index);
+    if (why !== undefined) counts.set(why, (counts.get(why) ?? 0) + 1);
+  }
+  return [...counts].map(([why, channels]) => ({ layer: label, side, channels, reason: why }));
+}
+
+/** Why a channel stays: the node that couples it with one that lives says more than who reads that one. */
+function reasonOf({ network, marks }: Facts, value: Value, axis: number, index: number): string | undefined {
+  const reason = marks.reasonOf(value, axis, index);
+  const atom = value.atoms[axis] ?? -1;
+  if (reason === undefined || atom < 0) return reason;
+  const found = network.nodes.find((node) => couples(node, network, network.atoms.classOf(atom + index)));
+  return found === undefined ? reason : `coupled by ${found.proto.opType} ${found.label} with a channel that lives`;
+}
+
+/** Whether a node joins a constant channel of a class with one that is not constant. */
+function couples(node: NodeFacts, network: Network, root: number): boolean {
+  if (node.contraction !== undefined) return false;
+  const operands = node.inputs.filter((value) => value !== undefined && !value.constant);
+  if (operands.length < 2) return false;
+  const constancy = operands.flatMap((value) => (value === undefined ? [] : constancyIn(value, network, root)));
+  return constancy.includes(true) && constancy.includes(false);
+}
+
+/** Whether the channels of a value that are in a class are constant. */
+function constancyIn(value: Value, network: Network, root: number): boolean[] {
+  return value.atoms.flatMap((first, axis) => {
+    if (first < 0 || network.isPinned(value, axis)) return [];
+    const indices = Array.from({ length: lengthOf(value, axis) }, (_, index) => index);
+    const members = indices.filter((index) => network.atoms.classOf(first + index) === root);
+    return members.map((index) => !Number.isNaN(value.constants[axis]?.[index] ?? Number.NaN));
+  });
+}
