@@ -1,13 +1,12 @@
 // From a loaded model to what can go: shapes, the network of values, and the marks of what is needed. Changes nothing.
-import { inferShapes } from '../onnx/infer/infer.js';
-import { type LoadedModel } from '../onnx/load.js';
-import type { PayloadFile } from '../onnx/payload.js';
-import { GraphProtoSchema } from '../onnx/schema/onnx_pb.js';
 import { create } from '@bufbuild/protobuf';
+import { inferShapes, type ReadTensor } from '../onnx/infer/infer.js';
+import { GraphProtoSchema, type ModelProto, type NodeProto } from '../onnx/schema/onnx_pb.js';
 import { compilePatterns, type Pattern } from '../prune/patterns.js';
 import type { NameFilters } from '../prune/prunable.js';
 import { Marks } from './marks.js';
 import { Network } from './network.js';
+import type { Value } from './value.js';
 
 /** What is known of a model's channels. */
 export interface Analysis {
@@ -18,31 +17,51 @@ export interface Analysis {
 /** Since this IR version an initializer that is an input too is only a default. */
 const DEFAULTS_SINCE = 4n;
 
-/**
- * Finds out which channels are needed.
- *
- * @param filters names of weights: only `include`, if there are any, and not `exclude` may lose channels.
- * @throws SecateurError UNKNOWN_TENSOR where a pattern matches no initializer; as the reading of payloads.
- */
-export function analyse({ model }: LoadedModel, payloads: PayloadFile, filters: NameFilters): Analysis {
-  const graph = model.graph ?? create(GraphProtoSchema);
-  const read = payloads.read.bind(payloads);
-  const inputs = new Set(graph.input.map(({ name }) => name));
-  const overridable = new Set(
-    graph.initializer.flatMap(({ name }) => (model.irVersion >= DEFAULTS_SINCE && inputs.has(name) ? [name] : [])),
-  );
-  const names = graph.initializer.map(({ name }) => name);
-  const include = compilePatterns('include', filters.include ?? [], names);
-  const exclude = compilePatterns('exclude', filters.exclude ?? [], names);
-  const inferred = inferShapes(model, read);
-  const network = new Network({ graph, inferred, overridable, read });
-  for (const { contraction } of network.nodes) {
-    if (contraction?.w.data === undefined) continue;
-    const reason = held(contraction.w.data.tensor.name, include, exclude);
-    if (reason === undefined) continue;
-    for (const axis of contraction.w.atoms.keys()) network.pinAxis(contraction.w, axis, reason);
+/** Finds out, as often as the graph has changed, which of its channels are needed. */
+export class Analyst {
+  readonly #model: ModelProto;
+  readonly #read: ReadTensor;
+  readonly #labels = new Map<NodeProto, string>();
+  readonly #include: readonly Pattern[];
+  readonly #exclude: readonly Pattern[];
+
+  /**
+   * @param filters names of weights: only `include`, if there are any, and not `exclude` may lose channels.
+   * @throws SecateurError UNKNOWN_TENSOR where a pattern matches no initializer.
+   */
+  constructor(model: ModelProto, read: ReadTensor, filters: NameFilters) {
+    this.#model = model;
+    this.#read = read;
+    const names = (model.graph?.initializer ?? []).map(({ name }) => name);
+    this.#include = compilePatterns('include', filters.include ?? [], names);
+    this.#exclude = compilePatterns('exclude', filters.exclude ?? [], names);
   }
-  return { network, marks: new Marks(network) };
+
+  /** @throws SecateurError as the reading of tensors. */
+  analyse(): Analysis {
+    const graph = this.#model.graph ?? create(GraphProtoSchema);
+    const inputs = new Set(graph.input.map(({ name }) => name));
+    const defaults = this.#model.irVersion >= DEFAULTS_SINCE ? graph.initializer : [];
+    const overridable = new Set(defaults.flatMap(({ name }) => (inputs.has(name) ? [name] : [])));
+    const inferred = inferShapes(this.#model, this.#read);
+    const network = new Network({ graph, inferred, overridable, labels: this.#labels, read: this.#read });
+    for (const { contraction } of network.nodes) if (contraction !== undefined) this.#hold(contraction.w, network);
+    return { network, marks: new Marks(network) };
+  }
+
+  #hold(weight: Value, network: Network): void {
+    const reason = weight.data && held(weight.data.tensor.name, this.#include, this.#exclude);
+    if (reason === undefined) return;
+    for (const axis of weight.atoms.keys()) network.pinAxis(weight, axis, reason);
+  }
+}
+
+/** Whether a channel of any value, or a node, is not needed. */
+export function hasAnythingToRemove({ network, marks }: Analysis): boolean {
+  return network.nodes.some((node) => {
+    if (!marks.isNodeLive(node)) return true;
+    return node.outputs.some((value) => value?.atoms.some((_, axis) => marks.kept(value, axis) !== undefined));
+  });
 }
 
 /** Why a weight may lose nothing. */

@@ -3,7 +3,13 @@
 import { create } from '@bufbuild/protobuf';
 import { elementType } from '../onnx/dtypes.js';
 import { isExternal } from '../onnx/external.js';
-import { type GraphProto, type NodeProto, type TensorProto, TensorProtoSchema, type ValueInfoProto } from '../onnx/schema/onnx_pb.js';
+import {
+  type GraphProto,
+  type NodeProto,
+  type TensorProto,
+  TensorProtoSchema,
+  type ValueInfoProto,
+} from '../onnx/schema/onnx_pb.js';
 import type { LazyBytes } from '../onnx/write.js';
 import type { Edit } from './edit.js';
 import type { Marks } from './marks.js';
@@ -104,7 +110,14 @@ function changeUses(tensor: TensorProto, name: string, uses: readonly Use[], edi
     if (key === '' || first === undefined) return [];
     const own = key === keeper ? name : edit.names.fresh(name);
     for (const { node, input } of kind) if (node !== undefined) node.proto.input[input] = own;
-    return [{ original: tensor, replaces: key === keeper, tensor: changedTensor(tensor, own, first.change), change: first.change }];
+    return [
+      {
+        original: tensor,
+        replaces: key === keeper,
+        tensor: changedTensor(tensor, own, first.change),
+        change: first.change,
+      },
+    ];
   });
 }
 
@@ -140,7 +153,9 @@ function lazyBytes({ original, tensor, change }: Changed, read: Assembly['read']
 
 /** Puts changed tensors in the places of the old ones, and new ones at the end. */
 function place(graph: GraphProto, changes: readonly Changed[], gone: ReadonlySet<string>): void {
-  const replacements = new Map(changes.flatMap(({ original, replaces, tensor }) => (replaces ? [[original, tensor]] : [])));
+  const replacements = new Map(
+    changes.flatMap(({ original, replaces, tensor }) => (replaces ? [[original, tensor]] : [])),
+  );
   const left = graph.initializer.filter(({ name }) => !gone.has(name));
   const added = changes.flatMap(({ replaces, tensor }) => (replaces ? [] : [tensor]));
   graph.initializer = [...left.map((tensor) => replacements.get(tensor) ?? tensor), ...added];

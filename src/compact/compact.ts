@@ -13,12 +13,12 @@ import { tensorsOf } from '../onnx/tensors.js';
 import type { LazyBytes } from '../onnx/write.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { checkFileOptions, checkFlag, checkObject, checkText } from '../prune/options.js';
-import { type Analysis, analyse } from './analyse.js';
+import { Analyst, hasAnythingToRemove } from './analyse.js';
 import { assemble } from './assemble.js';
 import { type Comparison, compare } from './compare.js';
 import { describe, type ModelSize } from './describe.js';
 import { Edit } from './edit.js';
-import { type CompactedLayer, type LeftChannels, layersOf } from './layers.js';
+import { type CompactedLayer, changedLayers, type LeftChannels, leftChannels, sizesOf } from './layers.js';
 
 /** Options of `compact`. */
 export interface CompactOptions {
@@ -66,19 +66,16 @@ const keys = ['output', 'include', 'exclude', 'measure', 'batch', 'signal'] as c
 export async function compact(path: string, options: CompactOptions): Promise<CompactReport> {
   const started = performance.now();
   checkOptions(path, options);
-  const { output, signal } = options;
+  const { output, signal, measure = true, batch = 1 } = options;
   const before = describe(path);
   const loaded = readModel(path);
   const payloads = new PayloadFile(loaded);
   const staging = await Staging.beside(output);
   try {
-    const analysis = analyse(loaded, payloads, options);
-    // Assembling changes the graph, so the report is made first.
-    const { layers, left } = layersOf(analysis.network, analysis.marks);
-    const staged = await write(loaded, { analysis, payloads, staging, output, signal });
+    const { changed, layers, left } = removeDead(loaded, payloads, options);
+    const staged = await write(loaded, { changed, payloads, staging, output, signal });
     const after = describe(staged);
     const seconds = (performance.now() - started) / 1000;
-    const { measure = true, batch = 1 } = options;
     const comparison = await compare(path, staged, { measure, batch, signal });
     await staging.commit();
     return { model: path, output, before, after, layers, left, comparison, seconds };
@@ -98,35 +95,49 @@ function checkOptions(path: unknown, options: CompactOptions): void {
   if (batch !== undefined) checkNumber('batch', batch, { least: 1, most: 65536, whole: true });
 }
 
-interface Work {
-  analysis: Analysis;
+interface Removal {
+  /** Where the bytes of new and smaller tensors come from; undefined where nothing was removed. */
+  changed: ReadonlyMap<TensorProto, LazyBytes> | undefined;
+  layers: CompactedLayer[];
+  left: LeftChannels[];
+}
+
+/** Changes the graph until there is nothing more to remove: what is left of a branch may be constant altogether. */
+function removeDead({ model }: LoadedModel, payloads: PayloadFile, options: CompactOptions): Removal {
+  const changed = new Map<TensorProto, LazyBytes>();
+  const read = (tensor: TensorProto): Uint8Array => changed.get(tensor)?.read() ?? payloads.read(tensor);
+  const analyst = new Analyst(model, read, options);
+  let analysis = analyst.analyse();
+  const before = sizesOf(analysis.network);
+  let removed = false;
+  while (model.graph !== undefined && hasAnythingToRemove(analysis)) {
+    throwIfAborted(options.signal);
+    removed = true;
+    const edit = new Edit(model.graph, analysis.marks);
+    for (const [tensor, bytes] of assemble(model.graph, { ...analysis, edit, read })) changed.set(tensor, bytes);
+    analysis = analyst.analyse();
+  }
+  const layers = changedLayers(before, sizesOf(analysis.network));
+  return { changed: removed ? changed : undefined, layers, left: leftChannels(analysis) };
+}
+
+interface Work extends Pick<Removal, 'changed'> {
   payloads: PayloadFile;
   staging: Staging;
   output: string;
   signal: AbortSignal | undefined;
 }
 
-/** Writes the compact model, or a copy where there is nothing to remove. */
-async function write(loaded: LoadedModel, work: Work): Promise<string> {
-  const { analysis, payloads, staging, output, signal } = work;
-  const { graph } = loaded.model;
-  let changed: ReadonlyMap<TensorProto, LazyBytes> = new Map();
-  if (graph !== undefined && hasAnythingToRemove(analysis)) {
-    const read = payloads.read.bind(payloads);
-    changed = assemble(graph, { ...analysis, edit: new Edit(graph, analysis.marks), read });
-  } else if (![...tensorsOf(loaded.model)].some(isExternal)) {
-    const staged = staging.add(basename(output));
-    await copyFile(loaded.path, staged);
-    return staged;
-  }
-  if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
-  return await saveModel(loaded, { changed, payloads, staging, output, signal });
+/** Writes the compact model, or a copy where nothing was removed. */
+async function write(loaded: LoadedModel, { changed, ...work }: Work): Promise<string> {
+  throwIfAborted(work.signal);
+  const hasData = [...tensorsOf(loaded.model)].some(isExternal);
+  if (changed !== undefined || hasData) return await saveModel(loaded, { changed: changed ?? new Map(), ...work });
+  const staged = work.staging.add(basename(work.output));
+  await copyFile(loaded.path, staged);
+  return staged;
 }
 
-/** Whether a channel of any value, or a node, is not needed. */
-function hasAnythingToRemove({ network, marks }: Analysis): boolean {
-  return network.nodes.some((node) => {
-    if (!marks.isNodeLive(node)) return true;
-    return node.outputs.some((value) => value?.atoms.some((_, axis) => marks.kept(value, axis) !== undefined));
-  });
+function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
 }

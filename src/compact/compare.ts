@@ -73,7 +73,12 @@ function randomFeeds(session: Session, batch: number): Feeds {
   return Object.fromEntries(session.inputs.map((input) => [input.name, randomTensor(session, input, batch, random)]));
 }
 
-function randomTensor(session: Session, { name, type, dims }: RuntimeValue, batch: number, random: () => number): RuntimeTensor {
+function randomTensor(
+  session: Session,
+  { name, type, dims }: RuntimeValue,
+  batch: number,
+  random: () => number,
+): RuntimeTensor {
   const sizes = dims.map((dim, axis) => (typeof dim === 'number' && dim > 0 ? dim : axis === 0 ? batch : 1));
   const count = sizes.reduce((product, size) => product * size, 1);
   const normal = (): number => random() + random() + random() + random() - 2;

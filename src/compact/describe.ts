@@ -2,8 +2,8 @@
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { decodeElements } from '../onnx/elements.js';
-import { inferShapes } from '../onnx/infer/infer.js';
 import { isExternal } from '../onnx/external.js';
+import { inferShapes } from '../onnx/infer/infer.js';
 import { readModel } from '../onnx/load.js';
 import { countMacs, type MacTotals, totalMacs } from '../onnx/macs.js';
 import { PayloadFile } from '../onnx/payload.js';
@@ -43,7 +43,9 @@ function densityOf({ dataType }: TensorProto, bytes: Uint8Array): number {
 
 function dataBytes(path: string, model: ModelProto): number {
   const locations = new Set(
-    [...tensorsOf(model)].filter(isExternal).flatMap(({ externalData }) => externalData.filter(({ key }) => key === 'location').map(({ value }) => value)),
+    [...tensorsOf(model)]
+      .filter(isExternal)
+      .flatMap(({ externalData }) => externalData.filter(({ key }) => key === 'location').map(({ value }) => value)),
   );
   return [...locations].reduce((sum, location) => sum + statSync(join(dirname(path), location)).size, 0);
 }

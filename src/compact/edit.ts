@@ -4,7 +4,13 @@ import { create } from '@bufbuild/protobuf';
 import { NameTable } from '../onnx/build/names.js';
 import { tensor } from '../onnx/build/tensors.js';
 import { encodeFloats } from '../onnx/elements.js';
-import { type GraphProto, type NodeProto, NodeProtoSchema, type TensorProto, TensorProtoSchema } from '../onnx/schema/onnx_pb.js';
+import {
+  type GraphProto,
+  type NodeProto,
+  NodeProtoSchema,
+  type TensorProto,
+  TensorProtoSchema,
+} from '../onnx/schema/onnx_pb.js';
 import type { Marks } from './marks.js';
 import type { ColumnMerge, NodeFacts, Rewriter } from './rule.js';
 import type { TensorChange } from './slice.js';
@@ -116,11 +122,18 @@ export class Edit implements Rewriter {
     const axis = node.contraction?.outAxis ?? 0;
     if (out === undefined) return numbers;
     const kept = this.kept(out, axis);
-    return kept === undefined ? numbers.slice(0, lengthOf(out, axis)) : Float64Array.from(kept, (index) => numbers[index] ?? 0);
+    return kept === undefined
+      ? numbers.slice(0, lengthOf(out, axis))
+      : Float64Array.from(kept, (index) => numbers[index] ?? 0);
   }
 
   #floats(name: string, numbers: Float64Array, dataType: number): TensorProto {
     const rawData = encodeFloats(dataType, numbers) ?? new Uint8Array(0);
-    return create(TensorProtoSchema, { name: this.names.fresh(name), dims: [BigInt(numbers.length)], dataType, rawData });
+    return create(TensorProtoSchema, {
+      name: this.names.fresh(name),
+      dims: [BigInt(numbers.length)],
+      dataType,
+      rawData,
+    });
   }
 }

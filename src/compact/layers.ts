@@ -1,5 +1,5 @@
 // What happens to each layer: channels before and after, and dead channels that stay, with the reason.
-import type { Contraction } from './contraction.js';
+import type { NodeProto } from '../onnx/schema/onnx_pb.js';
 import type { Marks } from './marks.js';
 import type { Network } from './network.js';
 import type { NodeFacts } from './rule.js';
@@ -30,43 +30,51 @@ export interface LeftChannels {
   reason: string;
 }
 
-export function layersOf(network: Network, marks: Marks): { layers: CompactedLayer[]; left: LeftChannels[] } {
-  const layers: CompactedLayer[] = [];
-  const left: LeftChannels[] = [];
-  for (const node of network.nodes) {
-    const { contraction } = node;
-    const out = node.outputs[0];
+/** Channels of the layers with constant weights, by node. */
+export type LayerSizes = ReadonlyMap<NodeProto, { name: string; op: string; inputs: number; outputs: number }>;
+
+export function sizesOf(network: Network): LayerSizes {
+  const sizes = new Map<NodeProto, { name: string; op: string; inputs: number; outputs: number }>();
+  for (const { proto, label, contraction, outputs } of network.nodes) {
+    const [out] = outputs;
     if (contraction?.weights === undefined || out === undefined) continue;
-    const live = marks.isNodeLive(node);
-    const inputs = channels(contraction.x, contraction.xAxis, marks, live);
-    const outputs = channels(out, contraction.outAxis, marks, live);
-    const changed = inputs.before !== inputs.after || outputs.before !== outputs.after;
-    if (changed) layers.push({ name: node.label, op: node.proto.opType, inputs, outputs });
-    if (live) left.push(...leftIn(node, contraction, out, { network, marks }));
+    const { x, xAxis, outAxis } = contraction;
+    const counts = { inputs: lengthOf(x, xAxis), outputs: lengthOf(out, outAxis) };
+    sizes.set(proto, { name: label, op: proto.opType, ...counts });
   }
-  return { layers, left };
+  return sizes;
 }
 
-function channels(value: Value, axis: number, marks: Marks, live: boolean): Channels {
-  const before = lengthOf(value, axis);
-  return { before, after: live ? (marks.kept(value, axis)?.length ?? before) : 0 };
+/** The layers that are smaller, in the order of the graph. */
+export function changedLayers(before: LayerSizes, after: LayerSizes): CompactedLayer[] {
+  return [...before].flatMap(([proto, { name, op, inputs, outputs }]) => {
+    const now = after.get(proto) ?? { inputs: 0, outputs: 0 };
+    if (now.inputs === inputs && now.outputs === outputs) return [];
+    const channels = { before: inputs, after: now.inputs };
+    return [{ name, op, inputs: channels, outputs: { before: outputs, after: now.outputs } }];
+  });
+}
+
+/** Channels of a compact model whose weights are zero or that nobody reads, and why they stay. */
+export function leftChannels({ network, marks }: Facts): LeftChannels[] {
+  return network.nodes.flatMap((node) => {
+    const { contraction } = node;
+    const out = node.outputs[0];
+    if (contraction?.weights === undefined || out === undefined) return [];
+    const { x, xAxis, outAxis, groups, weights } = contraction;
+    const { nonzero } = weights;
+    const rows = Array.from({ length: nonzero.rows }, (_, row) => row).filter((row) => nonzero.isEmptyRow(row));
+    const left = count(node, 'output', rows, (row) => reasonOf({ network, marks }, out, outAxis, row));
+    if (groups > 1) return left;
+    const used = nonzero.usedColumns();
+    const columns = [...used.keys()].filter((column) => used[column] === 0);
+    return [...left, ...count(node, 'input', columns, (column) => reasonOf({ network, marks }, x, xAxis, column))];
+  });
 }
 
 interface Facts {
   network: Network;
   marks: Marks;
-}
-
-function leftIn(node: NodeFacts, contraction: Contraction, out: Value, facts: Facts): LeftChannels[] {
-  const { weights, x, xAxis, outAxis, groups } = contraction;
-  if (weights === undefined) return [];
-  const { nonzero } = weights;
-  const rows = Array.from({ length: nonzero.rows }, (_, row) => row).filter((row) => nonzero.isEmptyRow(row));
-  const left = count(node, 'output', rows, (row) => reasonOf(facts, out, outAxis, row));
-  if (groups > 1) return left;
-  const used = nonzero.usedColumns();
-  const columns = [...used.keys()].filter((column) => used[column] === 0);
-  return [...left, ...count(node, 'input', columns, (column) => reasonOf(facts, x, xAxis, column))];
 }
 
 /** Channels by reason. */

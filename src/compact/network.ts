@@ -1,9 +1,9 @@
 // The main graph as values and nodes with rules. Says which atoms belong together; which of them are needed is for
 // marks.ts, and changing the model for edit.ts.
 
+import { intsAttribute, tensorAttribute } from '../onnx/attributes.js';
 import { elementType } from '../onnx/dtypes.js';
 import { decodeElements, type Elements } from '../onnx/elements.js';
-import { intsAttribute, tensorAttribute } from '../onnx/attributes.js';
 import { isStandard } from '../onnx/graph.js';
 import { contextOf, type Inferred } from '../onnx/infer/infer.js';
 import type { Shape } from '../onnx/infer/shape.js';
@@ -11,8 +11,8 @@ import type { GraphProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.
 import { Atoms } from './atoms.js';
 import { capturedNames } from './captured.js';
 import type { Couplings, NodeFacts } from './rule.js';
-import { chooseRule } from './rules/index.js';
 import { castsToFloat } from './rules/functions.js';
+import { chooseRule } from './rules/index.js';
 import { opaque } from './rules/opaque.js';
 import type { ConstantData, Value } from './value.js';
 
@@ -25,6 +25,8 @@ export interface NetworkOptions {
   inferred: Inferred;
   /** Initializers that a caller may replace at run time: they are inputs, not constants. */
   overridable: ReadonlySet<string>;
+  /** Names of nodes; those that have none are added. */
+  labels: Map<NodeProto, string>;
   read(tensor: TensorProto): Uint8Array;
 }
 
@@ -49,6 +51,7 @@ export class Network implements Couplings {
     for (const [index, node] of graph.node.entries()) this.#node(node, index);
     this.outputs = graph.output.map(({ name }) => this.#reference(name));
     for (const node of this.nodes) node.rule.couple(node, this);
+    for (const node of this.nodes) for (const input of node.inputs) if (input?.constant) this.#pinParameter(input);
   }
 
   /** Joins two axes index by index. Where only one can shrink, it is pinned. */
@@ -132,6 +135,14 @@ export class Network implements Couplings {
     return this.make({ name, shape: shapes.get(name), type: types.get(name) ?? 0, constant, data });
   }
 
+  /** A constant of which no rule says that an axis holds channels, such as the scales of a Resize, stays as it is. */
+  #pinParameter(value: Value): void {
+    for (const [axis, first] of value.atoms.entries()) {
+      const indices = Array.from({ length: this.length(value, axis) }, (_, index) => index);
+      if (indices.every((index) => this.atoms.isAlone(first + index))) this.pinAxis(value, axis, 'a parameter');
+    }
+  }
+
   /** The value that a use of a name stands for. */
   #reference(name: string): Value {
     const tensor = this.tensors.get(name);
@@ -175,7 +186,9 @@ export class Network implements Couplings {
     const data = handedOn(proto, inputs[0]?.data);
     const outputs = proto.output.map((name) => (name === '' ? undefined : this.#named(name, known, data)));
     for (const output of outputs) if (output !== undefined) this.values.set(output.name, output);
-    const label = proto.name === '' ? `${proto.opType.toLowerCase()}_${index}` : proto.name;
+    const { labels } = this.#options;
+    const label = labels.get(proto) ?? (proto.name === '' ? `${proto.opType.toLowerCase()}_${index}` : proto.name);
+    labels.set(proto, label);
     const context = contextOf(this.#options.inferred, proto);
     const facts: NodeFacts = { proto, label, context, inputs, outputs, captured, rule: opaque };
     facts.rule = chooseRule(facts);

@@ -39,7 +39,10 @@ export function applyEdits<Bytes extends Sized = Uint8Array>(
   const depths = depthsOf(edits.map(({ message }) => message));
   // At the end of a message, what is inserted into it comes before what is inserted after it.
   const ordered = edits.toSorted((a, b) => (depths.get(b.message) ?? 0) - (depths.get(a.message) ?? 0));
-  const replacements: Replacement<Bytes | Uint8Array>[] = ordered.map(({ range, replacement }) => ({ range, literal: replacement }));
+  const replacements: Replacement<Bytes | Uint8Array>[] = ordered.map(({ range, replacement }) => ({
+    range,
+    literal: replacement,
+  }));
   replacements.push(...newLengthPrefixes(edits, depths));
   replacements.sort((a, b) => a.range.offset - b.range.offset || a.range.bytes - b.range.bytes);
   const pieces: Piece<Bytes | Uint8Array>[] = [];

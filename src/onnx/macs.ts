@@ -98,6 +98,9 @@ export interface MacTotals {
 export function totalMacs({ nodes, unknown }: MacCount, density: (weight: TensorProto) => number): MacTotals {
   if (unknown.length > 0) return { dense: null, effective: null, unknown };
   const dense = nodes.reduce((sum, node) => sum + node.dense, 0);
-  const effective = nodes.reduce((sum, node) => sum + node.dense * (node.weight === undefined ? 1 : density(node.weight)), 0);
+  const effective = nodes.reduce(
+    (sum, node) => sum + node.dense * (node.weight === undefined ? 1 : density(node.weight)),
+    0,
+  );
   return { dense, effective: Math.round(effective), unknown };
 }

@@ -81,7 +81,9 @@ async function saveData(externals: readonly TensorProto[], loaded: LoadedModel, 
   await writeNew(staging.add(name), chunks, signal);
   for (const { tensor, offset, bytes } of places) {
     const entries = { location: name, offset: String(offset), length: String(bytes) };
-    tensor.externalData = Object.entries(entries).map(([key, value]) => create(StringStringEntryProtoSchema, { key, value }));
+    tensor.externalData = Object.entries(entries).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value }),
+    );
   }
 }
 
@@ -90,7 +92,9 @@ function dataName(output: string, loaded: LoadedModel): string {
   const folder = dirname(output);
   const sources = new Set(
     [...tensorsOf(loaded.model)].flatMap(({ externalData }) =>
-      externalData.filter(({ key }) => key === 'location').map(({ value }) => realPath(join(dirname(loaded.path), value))),
+      externalData
+        .filter(({ key }) => key === 'location')
+        .map(({ value }) => realPath(join(dirname(loaded.path), value))),
     ),
   );
   for (let count = 0; ; count++) {

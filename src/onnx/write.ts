@@ -56,7 +56,8 @@ export async function writeNew(path: string, chunks: readonly Chunk[], signal?: 
   const handle = await open(path, 'wx');
   try {
     for (const chunk of chunks) {
-      if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
+      if (signal?.aborted === true)
+        throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
       await writeWhole(handle, chunk instanceof Uint8Array ? chunk : chunk.read());
     }
   } finally {

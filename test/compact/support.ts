@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { expect } from 'vitest';
-import { compact, type CompactOptions, type CompactReport } from '../../src/compact/compact.js';
+import { type CompactOptions, type CompactReport, compact } from '../../src/compact/compact.js';
 import type { GraphBuilder, Value } from '../../src/onnx/build/graph-builder.js';
 import { GraphBuilder as Builder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
@@ -63,7 +63,11 @@ export class Layers {
     return this.graph.op('BatchNormalization', [x, ...parameters]);
   }
 
-  gemm(x: Value, [inputs, outputs]: readonly [number, number], { name = 'fc', ...zeros }: Dead & { name?: string } = {}): Value {
+  gemm(
+    x: Value,
+    [inputs, outputs]: readonly [number, number],
+    { name = 'fc', ...zeros }: Dead & { name?: string } = {},
+  ): Value {
     const w = this.weight([outputs, inputs], zeros, `${name}.weight`);
     return this.graph.op('Gemm', [x, w, this.vector(outputs, `${name}.bias`)], { transB: 1 }, { name });
   }

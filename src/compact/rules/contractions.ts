@@ -23,6 +23,7 @@ const contractionRule: Rule = {
     const contraction = node.contraction;
     if (contraction === undefined) return;
     outputOf(node).constants[contraction.outAxis] = constantOutputs(contraction);
+    if (node.proto.opType === 'MatMul') zeroBatches(node);
   },
   couple(node, net) {
     const contraction = node.contraction;
@@ -47,6 +48,21 @@ const contractionRule: Rule = {
     else fold(node, node.contraction, edit);
   },
 };
+
+/** A matrix of zeros makes a product of zeros: attention heads that are dead. */
+function zeroBatches(node: NodeFacts): void {
+  const out = outputOf(node);
+  const rank = out.shape?.length ?? 0;
+  for (const operand of [inputOf(node, 0), inputOf(node, 1)]) {
+    const offset = rank - (operand.shape?.length ?? 0);
+    for (let axis = 0; axis < rank - offset - 2; axis++) {
+      const known = operand.data === undefined ? operand.constants[axis] : undefined;
+      if (known === undefined || known.length !== lengthOf(out, axis + offset)) continue;
+      const other = out.constants[axis + offset];
+      out.constants[axis + offset] = known.map((value, index) => (value === 0 ? 0 : (other?.[index] ?? Number.NaN)));
+    }
+  }
+}
 
 /** The channels of a group go together: in, out and the weights between. */
 function coupleGroups(node: NodeFacts, { x, w, groups }: Contraction, net: Couplings): void {
