@@ -21,14 +21,21 @@ export class BitMatrix {
   }
 
   /** The columns whose bits are set in a row, ascending. */
-  *columnsOf(row: number): Generator<number> {
-    for (let word = 0; word < this.#stride; word++) {
-      let bits = this.#words[row * this.#stride + word] ?? 0;
-      while (bits !== 0) {
-        const lowest = 31 - Math.clz32(bits & -bits);
-        yield word * 32 + lowest;
-        bits &= bits - 1;
+  columnsOf(row: number): Generator<number> {
+    return this.columnsOfAny([row]);
+  }
+
+  /** The columns whose bits are set in any of some rows, ascending. */
+  *columnsOfAny(rows: Iterable<number>): Generator<number> {
+    const joined = new Uint32Array(this.#stride);
+    for (const row of rows) {
+      const from = row * this.#stride;
+      for (let word = 0; word < joined.length; word++) {
+        joined[word] = (joined[word] ?? 0) | (this.#words[from + word] ?? 0);
       }
+    }
+    for (const [word, all] of joined.entries()) {
+      for (let bits = all; bits !== 0; bits &= bits - 1) yield word * 32 + 31 - Math.clz32(bits & -bits);
     }
   }
 
@@ -36,11 +43,9 @@ export class BitMatrix {
     return this.#words.subarray(row * this.#stride, (row + 1) * this.#stride).every((word) => word === 0);
   }
 
-  /** 1 for columns with a bit in any row. */
-  usedColumns(): Uint8Array {
-    const used = new Uint8Array(this.columns);
-    for (let row = 0; row < this.rows; row++) for (const column of this.columnsOf(row)) used[column] = 1;
-    return used;
+  /** The columns with a bit in any row. */
+  usedColumns(): Set<number> {
+    return new Set(this.columnsOfAny(Array.from({ length: this.rows }, (_, row) => row)));
   }
 }
 
@@ -51,28 +56,43 @@ export interface MatrixLayout {
   rowAxis: 0 | 1;
 }
 
-/** Calls back for every weight that is not zero: its row, its column and its value. NaN counts as not zero. */
-export function eachWeight(
-  elements: Elements,
+/** Calls back for the kernel of every pair of a row and a column: the index of its first weight and of the one after. */
+function eachKernel(
   { dims, rowAxis }: MatrixLayout,
-  visit: (row: number, column: number, weight: number) => void,
+  visit: (row: number, column: number, from: number, to: number) => void,
 ): void {
-  const [, second = 1, ...kernel] = dims;
+  const [first = 1, second = 1, ...kernel] = dims;
   const inner = kernel.reduce((product, dim) => product * dim, 1);
-  for (let at = 0; at < elements.length; at++) {
-    const weight = elements[at] ?? 0;
-    if (weight === 0) continue;
-    const pair = Math.floor(at / inner);
-    const [outer, inside] = [Math.floor(pair / second), pair % second];
-    if (rowAxis === 0) visit(outer, inside, weight);
-    else visit(inside, outer, weight);
+  let from = 0;
+  for (let outer = 0; outer < first; outer++) {
+    for (let inside = 0; inside < second; inside++, from += inner) {
+      if (rowAxis === 0) visit(outer, inside, from, from + inner);
+      else visit(inside, outer, from, from + inner);
+    }
   }
 }
 
-/** The matrix of weights that are not zero. */
+/** Calls back with the sum of each kernel. */
+export function eachKernelSum(
+  elements: Elements,
+  layout: MatrixLayout,
+  visit: (row: number, column: number, sum: number) => void,
+): void {
+  eachKernel(layout, (row, column, from, to) => {
+    let sum = 0;
+    for (let at = from; at < to; at++) sum += elements[at] ?? 0;
+    visit(row, column, sum);
+  });
+}
+
+/** The matrix of kernels with a weight that is not zero. NaN counts as not zero. */
 export function nonzeroMatrix(elements: Elements, layout: MatrixLayout): BitMatrix {
   const [first = 1, second = 1] = layout.dims;
   const matrix = layout.rowAxis === 0 ? new BitMatrix(first, second) : new BitMatrix(second, first);
-  eachWeight(elements, layout, (row, column) => matrix.set(row, column));
+  eachKernel(layout, (row, column, from, to) => {
+    let at = from;
+    while (at < to && elements[at] === 0) at++;
+    if (at < to) matrix.set(row, column);
+  });
   return matrix;
 }

@@ -1,8 +1,9 @@
 // The common part of Conv, ConvTranspose, Gemm and MatMul: channels of x are multiplied with a weight and summed to
 // channels of the output. Says which channels come out constant and what constant channels of x add to the output.
 import type { Elements } from '../onnx/elements.js';
-import { type BitMatrix, eachWeight, type MatrixLayout, nonzeroMatrix } from './bits.js';
-import type { Value } from './value.js';
+import type { TensorProto } from '../onnx/schema/onnx_pb.js';
+import { type BitMatrix, eachKernelSum, type MatrixLayout, nonzeroMatrix } from './bits.js';
+import type { ConstantData, Value } from './value.js';
 
 /** A sum over channels. */
 export interface Contraction {
@@ -39,16 +40,31 @@ export interface ContractionWeights {
   pendingRows: Set<number>;
 }
 
+/** Weights are read once, however often the graph is analysed. A tensor that changes is another object. */
+const known = new WeakMap<TensorProto, Map<0 | 1, BitMatrix>>();
+
+function nonzeroOf({ tensor, elements }: ConstantData, layout: MatrixLayout): BitMatrix | undefined {
+  const matrices = known.get(tensor) ?? new Map<0 | 1, BitMatrix>();
+  known.set(tensor, matrices);
+  const found = matrices.get(layout.rowAxis);
+  if (found !== undefined) return found;
+  const numbers = elements();
+  if (numbers === undefined) return undefined;
+  const matrix = nonzeroMatrix(numbers, layout);
+  matrices.set(layout.rowAxis, matrix);
+  return matrix;
+}
+
 /** The weights of a contraction, if they are a constant with rows and columns. */
 export function weightsOf(w: Value, rowAxis: number): ContractionWeights | undefined {
   const { data, shape } = w;
-  const elements = data?.elements();
-  if (data === undefined || elements === undefined || shape === undefined || shape.length < 2) return undefined;
+  if (data === undefined || shape === undefined || shape.length < 2) return undefined;
   const stored = data.permutation[rowAxis];
   const kernelStays = data.permutation.every((axis, index) => index < 2 || axis === index);
   if ((stored !== 0 && stored !== 1) || !kernelStays) return undefined;
   const layout: MatrixLayout = { dims: data.tensor.dims.map(Number), rowAxis: stored };
-  const nonzero = nonzeroMatrix(elements, layout);
+  const nonzero = nonzeroOf(data, layout);
+  if (nonzero === undefined) return undefined;
   const pendingRows = new Set(Array.from({ length: nonzero.rows }, (_, row) => row));
   return { layout, nonzero, pendingRows, elements: () => data.elements() ?? new Float32Array(0) };
 }
@@ -67,9 +83,8 @@ export function contribution(contraction: Contraction, counts: (channel: number)
   const sums = new Float64Array(weights?.nonzero.rows ?? 0);
   const adds = constants?.map((value, channel) => (Number.isNaN(value) || !counts(channel) ? 0 : value));
   if (weights === undefined || adds?.some((value) => value !== 0) !== true) return sums;
-  eachWeight(weights.elements(), weights.layout, (row, column, weight) => {
-    const value = adds[channelOf(contraction, row, column)] ?? 0;
-    if (value !== 0) sums[row] = (sums[row] ?? 0) + weight * value;
+  eachKernelSum(weights.elements(), weights.layout, (row, column, weight) => {
+    sums[row] = (sums[row] ?? 0) + weight * (adds[channelOf(contraction, row, column)] ?? 0);
   });
   return sums.map((sum) => sum * scale);
 }

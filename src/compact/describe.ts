@@ -37,7 +37,7 @@ function densityOf({ dataType }: TensorProto, bytes: Uint8Array): number {
   const elements = decodeElements(dataType, bytes);
   if (elements === undefined || elements.length === 0) return 1;
   let nonzero = 0;
-  for (const element of elements) if (element !== 0) nonzero += 1;
+  for (let at = 0; at < elements.length; at++) if (elements[at] !== 0) nonzero += 1;
   return nonzero / elements.length;
 }
 

@@ -67,7 +67,9 @@ export function leftChannels({ network, marks }: Facts): LeftChannels[] {
     const left = count(node, 'output', rows, (row) => reasonOf({ network, marks }, out, outAxis, row));
     if (groups > 1) return left;
     const used = nonzero.usedColumns();
-    const columns = [...used.keys()].filter((column) => used[column] === 0);
+    const columns = Array.from({ length: nonzero.columns }, (_, column) => column).filter(
+      (column) => !used.has(column),
+    );
     return [...left, ...count(node, 'input', columns, (column) => reasonOf({ network, marks }, x, xAxis, column))];
   });
 }

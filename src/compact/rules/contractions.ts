@@ -129,15 +129,15 @@ function demandChannels(node: NodeFacts, contraction: Contraction, marks: Demand
     demandProducts(contraction, marks, reason);
     return;
   }
-  for (const row of weights.pendingRows) {
-    if (!marks.isLive(outputOf(node), outAxis, row)) continue;
-    weights.pendingRows.delete(row);
-    for (const channel of weights.nonzero.columnsOf(row)) {
-      if (isFoldable(contraction, channel)) continue;
-      const constant = x.constants[xAxis]?.[channel] ?? Number.NaN;
-      if (foldOf(contraction) !== 'carrier' || Number.isNaN(constant)) marks.mark(x, xAxis, channel, reason);
-      else marks.mark(x, xAxis, marks.carrierOf(x, xAxis), `carries constants into ${node.proto.opType} ${node.label}`);
-    }
+  const rows = [...weights.pendingRows].filter((row) => marks.isLive(outputOf(node), outAxis, row));
+  if (rows.length === 0) return;
+  for (const row of rows) weights.pendingRows.delete(row);
+  const merges = foldOf(contraction) === 'carrier';
+  for (const channel of weights.nonzero.columnsOfAny(rows)) {
+    if (isFoldable(contraction, channel)) continue;
+    const constant = x.constants[xAxis]?.[channel] ?? Number.NaN;
+    if (!merges || Number.isNaN(constant)) marks.mark(x, xAxis, channel, reason);
+    else marks.mark(x, xAxis, marks.carrierOf(x, xAxis), `carries constants into ${node.proto.opType} ${node.label}`);
   }
 }
 
@@ -158,8 +158,7 @@ function fold(node: NodeFacts, contraction: Contraction, edit: Rewriter): void {
     const constant = constants[channel] ?? Number.NaN;
     return constant !== 0 && !Number.isNaN(constant) && !edit.isLive(x, xAxis, channel);
   };
-  const used = weights.nonzero.usedColumns();
-  const channels = [...used.keys()].filter((channel) => used[channel] === 1 && goes(channel));
+  const channels = [...weights.nonzero.usedColumns()].filter(goes);
   if (channels.length === 0) return;
   if (foldOf(contraction) === 'carrier') {
     const carrier = edit.carrierOf(x, xAxis);
