@@ -13,13 +13,20 @@ function subgraphs({ g, graphs }: AttributeProto): GraphProto[] {
 }
 
 function collect(graph: GraphProto, around: ReadonlySet<string>, names: Set<string>): void {
-  const own = new Set(around);
-  for (const { name } of [...graph.input, ...graph.initializer]) own.add(name);
-  for (const { values } of graph.sparseInitializer) if (values !== undefined) own.add(values.name);
+  const own = new Set([
+    ...around,
+    '',
+    ...graph.input.map(({ name }) => name),
+    ...graph.initializer.map(({ name }) => name),
+  ]);
+  for (const { values } of graph.sparseInitializer) own.add(values?.name ?? '');
+  const read = (name: string): void => {
+    if (!own.has(name)) names.add(name);
+  };
   for (const node of graph.node) {
-    for (const input of node.input) if (input !== '' && !own.has(input)) names.add(input);
+    for (const name of node.input) read(name);
     for (const inner of node.attribute.flatMap(subgraphs)) collect(inner, own, names);
-    for (const output of node.output) own.add(output);
+    for (const name of node.output) own.add(name);
   }
-  for (const { name } of graph.output) if (!own.has(name)) names.add(name);
+  for (const { name } of graph.output) read(name);
 }

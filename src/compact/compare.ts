@@ -79,7 +79,7 @@ function randomTensor(
   batch: number,
   random: () => number,
 ): RuntimeTensor {
-  const sizes = dims.map((dim, axis) => (typeof dim === 'number' && dim > 0 ? dim : axis === 0 ? batch : 1));
+  const sizes = dims.map((dim, axis) => sizeOf(dim, axis === 0 ? batch : 1));
   const count = sizes.reduce((product, size) => product * size, 1);
   const normal = (): number => random() + random() + random() + random() - 2;
   const data = randomData(type, count, normal);
@@ -87,6 +87,11 @@ function randomTensor(
     throw new SecateurError('UNSUPPORTED', `Expected input ${name} to be a tensor of numbers, got ${type}`);
   }
   return session.tensor(data, sizes, type as RuntimeType);
+}
+
+/** A length that the model leaves open is chosen. */
+function sizeOf(dim: number | string, otherwise: number): number {
+  return typeof dim === 'number' && dim > 0 ? dim : otherwise;
 }
 
 function randomData(type: string, count: number, normal: () => number): NodeJS.TypedArray | undefined {
@@ -128,19 +133,20 @@ function differenceOf(first: Feeds, second: Feeds): { difference: number; larges
 }
 
 async function timeBoth(first: Session, second: Session, feeds: Feeds, signal?: AbortSignal): Promise<Latency> {
-  const times: [number[], number[]] = [[], []];
+  const timed = [first, second].map((session) => ({ session, seconds: [] as number[] }));
   const started = performance.now();
   for (let run = -WARM_UP_RUNS; run < MAX_RUNS; run++) {
     if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
     if (run >= MIN_RUNS && performance.now() - started > MAX_SECONDS * 1000) break;
     // Whoever comes second finds warmer caches; so they take turns.
-    const order = run % 2 === 0 ? [0, 1] : [1, 0];
-    for (const which of order) {
-      const seconds = await secondsOf(which === 0 ? first : second, feeds);
-      if (run >= 0) times[which as 0 | 1].push(seconds);
-    }
+    timed.reverse();
+    for (const { session, seconds } of timed) seconds.push(await secondsOf(session, feeds));
   }
-  return { before: median(times[0]), after: median(times[1]), runs: times[0].length };
+  const [before = [], after = []] = [first, second].map((session) => {
+    const seconds = timed.find((candidate) => candidate.session === session)?.seconds;
+    return seconds?.slice(WARM_UP_RUNS) ?? [];
+  });
+  return { before: median(before), after: median(after), runs: before.length };
 }
 
 async function secondsOf(session: Session, feeds: Feeds): Promise<number> {

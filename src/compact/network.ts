@@ -10,7 +10,7 @@ import type { Shape } from '../onnx/infer/shape.js';
 import type { GraphProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { Atoms } from './atoms.js';
 import { capturedNames } from './captured.js';
-import type { Couplings, NodeFacts } from './rule.js';
+import type { Channel, Couplings, NodeFacts } from './rule.js';
 import { castsToFloat } from './rules/functions.js';
 import { chooseRule } from './rules/index.js';
 import { opaque } from './rules/opaque.js';
@@ -43,15 +43,11 @@ export class Network implements Couplings {
 
   constructor(options: NetworkOptions) {
     this.#options = options;
-    const { graph, overridable } = options;
-    for (const tensor of graph.initializer) if (!overridable.has(tensor.name)) this.tensors.set(tensor.name, tensor);
-    for (const { name } of graph.input) if (!this.tensors.has(name)) this.#pinned(name, 'a channel of a graph input');
-    for (const { values } of graph.sparseInitializer)
-      if (values) this.#pinned(values.name, 'stored as a sparse tensor');
-    for (const [index, node] of graph.node.entries()) this.#node(node, index);
-    this.outputs = graph.output.map(({ name }) => this.#reference(name));
+    this.#givenValues(options);
+    for (const [index, node] of options.graph.node.entries()) this.#node(node, index);
+    this.outputs = options.graph.output.map(({ name }) => this.#reference(name));
     for (const node of this.nodes) node.rule.couple(node, this);
-    for (const node of this.nodes) for (const input of node.inputs) if (input?.constant) this.#pinParameter(input);
+    for (const input of this.nodes.flatMap(({ inputs }) => inputs)) if (input?.constant) this.#pinParameter(input);
   }
 
   /** Joins two axes index by index. Where only one can shrink, it is pinned. */
@@ -66,7 +62,7 @@ export class Network implements Couplings {
     this.pinAxis(b, axisB, UNKNOWN_LENGTH);
   }
 
-  join(a: Value, axisA: number, indexA: number, b: Value, axisB: number, indexB: number): void {
+  join([a, axisA, indexA]: Channel, [b, axisB, indexB]: Channel): void {
     const [firstA, firstB] = [a.atoms[axisA] ?? -1, b.atoms[axisB] ?? -1];
     if (firstA >= 0 && firstB >= 0) this.atoms.join(firstA + indexA, firstB + indexB);
     else if (firstA >= 0) this.atoms.pin(firstA + indexA, UNKNOWN_LENGTH);
@@ -122,6 +118,12 @@ export class Network implements Couplings {
     const { name, shape, type, constant = false, data, constants = [] } = fields;
     const atoms = (shape ?? []).map((dim) => (typeof dim === 'number' && dim > 0 ? this.atoms.add(dim) : -1));
     return { name, shape, type, atoms, constants, constant, data };
+  }
+
+  #givenValues({ graph, overridable }: NetworkOptions): void {
+    for (const tensor of graph.initializer) if (!overridable.has(tensor.name)) this.tensors.set(tensor.name, tensor);
+    for (const { name } of graph.input) if (!this.tensors.has(name)) this.#pinned(name, 'a channel of a graph input');
+    for (const { values } of graph.sparseInitializer) this.#pinned(values?.name ?? '', 'stored as a sparse tensor');
   }
 
   #pinned(name: string, reason: string): void {

@@ -38,12 +38,15 @@ export type RuleChoice = (node: NodeFacts) => Rule | undefined;
 
 export type RuleFamily = Readonly<Record<string, Rule | RuleChoice>>;
 
+/** One index of one axis of a value. */
+export type Channel = readonly [value: Value, axis: number, index: number];
+
 /** Joins and pins atoms. */
 export interface Couplings {
   /** Joins two axes index by index. Where only one can shrink, it is pinned. */
   joinAxes(a: Value, axisA: number, b: Value, axisB: number): void;
   /** Joins one index of an axis with one of another; where an axis cannot shrink, the other is pinned there. */
-  join(a: Value, axisA: number, indexA: number, b: Value, axisB: number, indexB: number): void;
+  join(a: Channel, b: Channel): void;
   /** Makes all of an axis one class: it goes as a whole or not at all. */
   joinWhole(value: Value, axis: number): void;
   pinAxis(value: Value, axis: number, reason: string): void;

@@ -1,7 +1,7 @@
 // Values of the graph as compaction sees them: shape, atoms, and what is known to be constant.
 import type { Elements } from '../onnx/elements.js';
 import type { Shape } from '../onnx/infer/shape.js';
-import type { TensorProto } from '../onnx/schema/onnx_pb.js';
+import { TensorProto_DataType as DataType, type TensorProto } from '../onnx/schema/onnx_pb.js';
 
 /** An initializer or a Constant, perhaps seen through Identity, Cast and Transpose. */
 export interface ConstantData {
@@ -69,6 +69,12 @@ export function constantsOf(value: Value, axis: number): Float64Array | undefine
 /** Whether every slice along some axis is a known number; that axis, or -1. */
 export function constantAxis(value: Value): number {
   return value.constants.findIndex((known) => known?.every((number) => !Number.isNaN(number)) === true);
+}
+
+/** A number in the precision of a type: single, unless it is double. */
+export function rounded(value: number, type: number): number {
+  const number = type === DataType.DOUBLE ? value : Math.fround(value);
+  return Number.isFinite(number) ? number : Number.NaN;
 }
 
 /** What each slice along an axis is equal to; NaN where it has different elements or is not finite. */

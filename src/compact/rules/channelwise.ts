@@ -12,17 +12,15 @@ import {
   type RuleChoice,
   type RuleFamily,
 } from '../rule.js';
-import { lengthOf, type Value } from '../value.js';
+import { lengthOf, rounded, type Value } from '../value.js';
+import { pinSpace } from './broadcast.js';
 import { inputsOf } from './opaque.js';
 
 /** Batch and channels of the output are those of the input; the other axes stay whole. */
 function coupleChannels(node: NodeFacts, net: Couplings): void {
   const [x, out] = [inputOf(node, 0), outputOf(node)];
   for (const axis of [0, 1]) net.joinAxes(x, axis, out, axis);
-  for (const value of [x, out]) {
-    for (const axis of value.atoms.keys())
-      if (axis >= 2) net.pinAxis(value, axis, `space, to ${node.proto.opType} ${node.label}`);
-  }
+  for (const value of [x, out]) pinSpace(node, value, net);
 }
 
 /** Applies a function to the known channels. */
@@ -48,8 +46,7 @@ const batchNormalization: RuleChoice = (node) => {
         const factor = (scale?.[channel] ?? unknown) / Math.sqrt((variance?.[channel] ?? unknown) + epsilon);
         // A scale of zero leaves the bias, whatever comes in.
         const scaled = factor === 0 ? 0 : (value - (mean?.[channel] ?? unknown)) * factor;
-        const result = Math.fround(scaled + (bias?.[channel] ?? unknown));
-        return Number.isFinite(result) ? result : unknown;
+        return rounded(scaled + (bias?.[channel] ?? unknown), x.type);
       });
       if (out.some((value) => !Number.isNaN(value))) outputOf(node).constants[1] = out;
     },
@@ -170,10 +167,6 @@ function alongAxes(axesOf: (node: NodeFacts, rank: number) => number[]): RuleCho
     return {
       couple(_, net) {
         for (const axis of x.atoms.keys()) net.joinAxes(x, axis, out, axis);
-        for (const parameter of node.inputs.slice(1)) {
-          for (const axis of parameter?.atoms.keys() ?? [])
-            if (parameter) net.pinAxis(parameter, axis, 'a parameter of a normalisation');
-        }
       },
       demand: (_, marks) => readAxes(node, axes, marks),
     };

@@ -2,9 +2,14 @@
 // of constant channels.
 import { floatAttribute, intAttribute, intsAttribute, textAttribute } from '../../onnx/attributes.js';
 import { isFloat } from '../../onnx/elements.js';
+import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
 import { type Contraction, weightsOf } from '../contraction.js';
 import { inputOf, type NodeFacts, outputOf } from '../rule.js';
 import { lengthOf, type Value } from '../value.js';
+
+function unknownNumbers(length: number): Float64Array {
+  return new Float64Array(length).fill(Number.NaN);
+}
 
 /** The numbers of a constant vector of `length`, broadcast from one if need be; NaN where unknown. */
 function vectorOf(value: Value | undefined, length: number): Float64Array | undefined {
@@ -14,7 +19,7 @@ function vectorOf(value: Value | undefined, length: number): Float64Array | unde
   if (elements !== undefined && (count === length || count === 1)) {
     return Float64Array.from({ length }, (_, index) => elements[count === 1 ? 0 : index] ?? Number.NaN);
   }
-  return value.constants[0]?.length === length ? value.constants[0] : new Float64Array(length).fill(Number.NaN);
+  return value.constants[0]?.length === length ? value.constants[0] : unknownNumbers(length);
 }
 
 /** Whether a constant can be added to this bias: there is none, or it is a tensor of the right length of its own. */
@@ -47,33 +52,26 @@ export function convolution(node: NodeFacts): Contraction {
 export function gemm(node: NodeFacts): Contraction {
   const { proto } = node;
   const [a, b, c, out] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2], outputOf(node)];
-  const transA = intAttribute(proto, 'transA', 0) === 1;
-  const transB = intAttribute(proto, 'transB', 0) === 1;
-  const left = a.data !== undefined && b.data === undefined;
+  const transA = intAttribute(proto, 'transA', 0);
+  const transB = intAttribute(proto, 'transB', 0);
+  const plain = { groups: 1, scale: floatAttribute(proto, 'alpha', 1), uniform: true } as const;
+  if (a.data !== undefined && b.data === undefined) {
+    const sides = { x: b, xAxis: transB, w: a, wAxis: 1 - transA, rowAxis: transA, outAxis: 0 };
+    const bias = c && unknownNumbers(lengthOf(out, 0));
+    return { ...sides, ...plain, bias, fold: 'none', weights: weightsOf(a, transA) };
+  }
+  const sides = { x: a, xAxis: 1 - transA, w: b, wAxis: transB, rowAxis: 1 - transB, outAxis: 1 };
+  return { ...sides, ...plain, ...columnBias(c, out, b, proto), weights: weightsOf(b, 1 - transB) };
+}
+
+/** beta C, where C is the same for every row, and whether more can be added to it. */
+function columnBias(c: Value | undefined, out: Value, b: Value, proto: NodeProto): Pick<Contraction, 'bias' | 'fold'> {
   const columns = lengthOf(out, 1);
   const beta = floatAttribute(proto, 'beta', 1);
-  // C is added to every row alike only where it has one row.
-  const perColumn = c === undefined || c.shape === undefined || c.shape.length < 2 || c.shape[0] === 1;
-  const bias = perColumn
-    ? vectorOf(c, columns)?.map((value) => value * beta)
-    : new Float64Array(columns).fill(Number.NaN);
-  const fold = perColumn && beta === 1 && canTakeAddend(c, columns, b.type) && b.data !== undefined ? 'bias' : 'none';
-  const scale = floatAttribute(proto, 'alpha', 1);
-  if (left) {
-    const sides = { x: b, xAxis: transB ? 1 : 0, w: a, wAxis: transA ? 0 : 1, rowAxis: transA ? 1 : 0, outAxis: 0 };
-    const rowBias = c === undefined ? undefined : new Float64Array(lengthOf(out, 0)).fill(Number.NaN);
-    return {
-      ...sides,
-      groups: 1,
-      scale,
-      bias: rowBias,
-      uniform: true,
-      fold: 'none',
-      weights: weightsOf(a, sides.rowAxis),
-    };
-  }
-  const sides = { x: a, xAxis: transA ? 0 : 1, w: b, wAxis: transB ? 1 : 0, rowAxis: transB ? 0 : 1, outAxis: 1 };
-  return { ...sides, groups: 1, scale, bias, uniform: true, fold, weights: weightsOf(b, sides.rowAxis) };
+  const rows = c?.shape?.at(-2) ?? 1;
+  if (rows !== 1) return { bias: unknownNumbers(columns), fold: 'none' };
+  const folds = beta === 1 && b.data !== undefined && canTakeAddend(c, columns, b.type);
+  return { bias: vectorOf(c, columns)?.map((value) => value * beta), fold: folds ? 'bias' : 'none' };
 }
 
 /** Y = A B, batched. Undefined for vectors. */

@@ -13,8 +13,8 @@ import {
   type RuleChoice,
   type RuleFamily,
 } from '../rule.js';
-import { constantsOf, lengthOf } from '../value.js';
-import { joinBroadcast } from './broadcast.js';
+import { constantsOf, lengthOf, type Value } from '../value.js';
+import { joinBroadcast, joinBroadcastAxis, pinSpace } from './broadcast.js';
 import { convolution, gemm, matMul } from './contraction-forms.js';
 import { inputsOf } from './opaque.js';
 
@@ -36,7 +36,8 @@ const contractionRule: Rule = {
     } else {
       coupleGroups(node, contraction, net);
     }
-    coupleOthers(node, net);
+    if (node.proto.opType.startsWith('Conv')) coupleConvolution(node, net);
+    else coupleProduct(node, contraction, net);
   },
   demand(node, marks) {
     for (const input of inputsOf(node)) marks.need(input);
@@ -72,53 +73,42 @@ function coupleGroups(node: NodeFacts, { x, w, groups }: Contraction, net: Coupl
   for (let group = 0; group < groups; group++) {
     for (let index = 0; index < inputs; index++) {
       const channel = group * inputs + index;
-      net.join(x, 1, channel, out, 1, group * outputs);
-      if (transposed) net.join(w, 0, channel, x, 1, channel);
+      net.join([x, 1, channel], [out, 1, group * outputs]);
+      if (transposed) net.join([w, 0, channel], [x, 1, channel]);
     }
     for (let index = 0; index < outputs; index++) {
       const channel = group * outputs + index;
-      net.join(out, 1, channel, out, 1, group * outputs);
-      if (!transposed) net.join(w, 0, channel, out, 1, channel);
+      net.join([out, 1, channel], [out, 1, group * outputs]);
+      if (!transposed) net.join([w, 0, channel], [out, 1, channel]);
     }
   }
   net.pinAxis(w, 1, `inside the groups of ${node.proto.opType} ${node.label}`);
 }
 
-/** Batch, rows and bias; space cannot shrink. */
-function coupleOthers(node: NodeFacts, net: Couplings): void {
+/** Batch and bias; space cannot shrink. */
+function coupleConvolution(node: NodeFacts, net: Couplings): void {
+  const [x, w, bias, out] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2], outputOf(node)];
+  net.joinAxes(x, 0, out, 0);
+  if (bias !== undefined) net.joinAxes(bias, 0, out, 1);
+  for (const value of [x, w, out]) pinSpace(node, value, net);
+}
+
+/** Rows of A, columns of B, batch axes and bias. */
+function coupleProduct(node: NodeFacts, { x, xAxis, wAxis }: Contraction, net: Couplings): void {
   const [a, b, c, out] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2], outputOf(node)];
-  const { opType } = node.proto;
-  if (opType === 'Conv' || opType === 'ConvTranspose') {
-    net.joinAxes(a, 0, out, 0);
-    if (c !== undefined) net.joinAxes(c, 0, out, 1);
-    for (const value of [a, b, out]) {
-      for (const axis of value.shape?.keys() ?? [])
-        if (axis >= 2) net.pinAxis(value, axis, `space, to ${opType} ${node.label}`);
-    }
-    return;
-  }
-  const contraction = node.contraction;
-  if (contraction === undefined) return;
-  // Rows of A and columns of B, whichever of the two is the weight.
-  const skipped = new Map([
-    [contraction.x, contraction.xAxis],
-    [contraction.w, contraction.wAxis],
-  ]);
   const rank = out.shape?.length ?? 0;
-  for (const [value, place] of [
-    [a, rank - 2],
-    [b, rank - 1],
-  ] as const) {
-    const own = skipped.get(value) ?? -1;
-    const length = value.shape?.length ?? 0;
-    net.joinAxes(value, 2 * length - 3 - own, out, place);
-    for (let axis = 0; axis < length - 2; axis++) {
-      const place = axis + rank - length;
-      if (value.shape?.[axis] === 1 && out.shape?.[place] !== 1) net.pinAxis(value, axis, 'broadcast');
-      else net.joinAxes(value, axis, out, place);
-    }
-  }
+  const [summedA, summedB] = x === a ? [xAxis, wAxis] : [wAxis, xAxis];
+  coupleFactor(a, summedA, [out, rank - 2], net);
+  coupleFactor(b, summedB, [out, rank - 1], net);
   if (c !== undefined) joinBroadcast(net, c, out);
+}
+
+/** The last two axes of a factor are the summed one and one of the output; those before are broadcast. */
+function coupleFactor(factor: Value, summed: number, [out, place]: readonly [Value, number], net: Couplings): void {
+  const rank = factor.shape?.length ?? 0;
+  const offset = (out.shape?.length ?? 0) - rank;
+  net.joinAxes(factor, 2 * rank - 3 - summed, out, place);
+  for (let axis = 0; axis < rank - 2; axis++) joinBroadcastAxis(net, [factor, axis], [out, axis + offset]);
 }
 
 /** The channels of x that needed output channels read. */

@@ -3,7 +3,7 @@
 import { isFloat } from '../../onnx/elements.js';
 import { sameShape } from '../../onnx/infer/shape.js';
 import { type Couplings, inputOf, type NodeFacts, outputOf, type Rule, type RuleFamily } from '../rule.js';
-import { constantAxis, constantsOf, lengthOf, type Value, wholeOf } from '../value.js';
+import { constantAxis, constantsOf, lengthOf, rounded, type Value, wholeOf } from '../value.js';
 import { joinBroadcast } from './broadcast.js';
 import { castsToFloat, combined, combinedUnfollowed, type NumberFunction, unary, unfollowed } from './functions.js';
 
@@ -24,13 +24,13 @@ function along(operand: Value, axis: number, rank: number): Along {
 function combine(node: NodeFacts, operands: readonly Value[], apply: (numbers: number[]) => number): void {
   const out = outputOf(node);
   const rank = out.shape?.length ?? 0;
+  if (!isFloat(out.type)) return;
   for (let axis = 0; axis < rank; axis++) {
     const length = lengthOf(out, axis);
     const known = operands.map((operand) => along(operand, axis, rank));
-    if (known.every((function_) => function_ === unknown)) continue;
+    if (known.every((at) => at === unknown)) continue;
     const numbers = Float64Array.from({ length }, (_, index) => {
-      const number = Math.fround(apply(known.map((function_) => function_(index))));
-      return Number.isFinite(number) ? number : Number.NaN;
+      return rounded(apply(known.map((at) => at(index))), out.type);
     });
     if (numbers.some((number) => !Number.isNaN(number))) out.constants[axis] = numbers;
   }

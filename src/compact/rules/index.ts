@@ -6,9 +6,10 @@ import { contractions } from './contractions.js';
 import { elementwise } from './elementwise.js';
 import { layout } from './layout.js';
 import { opaque } from './opaque.js';
+import { pads } from './pad.js';
 import { reshapes } from './reshape.js';
 
-const rules: RuleFamily = { ...elementwise, ...channelwise, ...contractions, ...layout, ...reshapes };
+const rules: RuleFamily = { ...elementwise, ...channelwise, ...contractions, ...layout, ...pads, ...reshapes };
 
 /** The operators that compaction looks into. */
 export const knownOperators: readonly string[] = Object.keys(rules);

@@ -1,7 +1,7 @@
-// Operators that move channels without computing: Concat, Split, Slice, Pad, Gather, Transpose, Squeeze, Unsqueeze. (See
-// reshape.ts for Reshape and Flatten.) Their attributes count channels and are rewritten.
-import { intAttribute, intsAttribute, textAttribute } from '../../onnx/attributes.js';
-import { axesOf, padsOf, sliceRange, slicesOf, splitSizes, squeezedAxes } from '../../onnx/infer/layout.js';
+// Operators that move channels without computing: Concat, Split, Slice, Transpose, Squeeze, Unsqueeze. Where they count
+// channels, the counts are rewritten. (pad.ts and reshape.ts have the others.)
+import { intAttribute, intsAttribute } from '../../onnx/attributes.js';
+import { axesOf, sliceRange, slicesOf, splitSizes, squeezedAxes } from '../../onnx/infer/layout.js';
 import { frontAxis } from '../../onnx/infer/shape.js';
 import { setInts } from '../attributes.js';
 import {
@@ -14,8 +14,11 @@ import {
   type RuleChoice,
   type RuleFamily,
 } from '../rule.js';
-import { constantsOf, lengthOf, type Value, wholeOf } from '../value.js';
+import { constantsOf, lengthOf, type Value } from '../value.js';
+import { joinRange } from './broadcast.js';
 import { inputsOf } from './opaque.js';
+
+const MAX_END = 2 ** 31 - 1;
 
 /** An axis attribute, counted from the front of input 0. */
 function axisOf(node: NodeFacts, otherwise: number): number {
@@ -24,16 +27,6 @@ function axisOf(node: NodeFacts, otherwise: number): number {
 
 function joinOthers(net: Couplings, a: Value, b: Value, skip: number): void {
   for (const axis of a.shape?.keys() ?? []) if (axis !== skip) net.joinAxes(a, axis, b, axis);
-}
-
-/** Joins `count` indices of one axis with those of another. Axes that cannot shrink pin the other. */
-function joinRange(
-  net: Couplings,
-  [a, axisA, fromA]: readonly [Value, number, number],
-  [b, axisB, fromB]: readonly [Value, number, number],
-  count: number,
-): void {
-  for (let index = 0; index < count; index++) net.join(a, axisA, fromA + index, b, axisB, fromB + index);
 }
 
 const concat: RuleChoice = (node) => {
@@ -62,11 +55,8 @@ const concat: RuleChoice = (node) => {
     rewrite(_, edit) {
       const kept = node.proto.input.filter((__, index) => edit.isValueLive(inputOf(node, index)));
       if (kept.length === node.proto.input.length) return;
-      node.inputs.splice(
-        0,
-        Number.POSITIVE_INFINITY,
-        ...node.inputs.filter((value) => value !== undefined && edit.isValueLive(value)),
-      );
+      const left = node.inputs.filter((value) => value !== undefined && edit.isValueLive(value));
+      node.inputs.splice(0, node.inputs.length, ...left);
       node.proto.input = kept;
     },
   };
@@ -159,96 +149,21 @@ interface SliceRange {
 function rewriteSlice(node: NodeFacts, ranges: readonly SliceRange[], edit: Rewriter): void {
   const x = inputOf(node, 0);
   if (ranges.every(({ axis }) => edit.kept(x, axis) === undefined)) return;
-  const slices = slicesOf(node.context) ?? [];
-  const starts = slices.map(({ start }, index) => {
+  const bounds = (slicesOf(node.context) ?? []).map(({ start, end }, index) => {
     const range = ranges[index];
-    const same = range === undefined || edit.kept(x, range.axis) === undefined;
-    return same ? start : edit.countKept(x, range.axis, 0, range.first);
+    // An end beyond all bounds has more digits than a number here can hold.
+    if (range === undefined || edit.kept(x, range.axis) === undefined) return [start, Math.min(end, MAX_END)] as const;
+    const from = edit.countKept(x, range.axis, 0, range.first);
+    return [from, from + edit.countKept(x, range.axis, range.first, range.first + range.count)] as const;
   });
-  const ends = slices.map(({ end }, index) => {
-    const range = ranges[index];
-    const same = range === undefined || edit.kept(x, range.axis) === undefined;
-    return same ? end : edit.countKept(x, range.axis, 0, range.first + range.count);
-  });
+  const starts = bounds.map(([start]) => start);
+  const ends = bounds.map(([, end]) => end);
   if (node.context.opset < 10) {
     setInts(node.proto, 'starts', starts);
     setInts(node.proto, 'ends', ends);
   } else {
     edit.setIntegers(node, 1, 'starts', starts);
     edit.setIntegers(node, 2, 'ends', ends);
-  }
-}
-
-/** Constant padding makes channels of its own. Along other axes it keeps a channel constant that equals the padding. */
-const pad: RuleChoice = (node) => {
-  const [x, out] = [inputOf(node, 0), outputOf(node)];
-  const pads = padsOf(node.context);
-  const constant = textAttribute(node.proto, 'mode', 'constant') === 'constant';
-  if (pads === undefined || [...pads.begins, ...pads.ends].some((count) => count < 0)) return undefined;
-  const { begins, ends } = pads;
-  const added = (axis: number): number => (begins[axis] ?? 0) + (ends[axis] ?? 0);
-  const others = (axis: number): boolean => begins.some((_, other) => other !== axis && added(other) > 0);
-  const fill = node.context.opset < 11 ? attributeFill(node) : inputFill(node);
-  return {
-    constants() {
-      for (const axis of begins.keys()) {
-        const known = x.constants[axis];
-        if (known === undefined && (added(axis) === 0 || !constant || typeof x.shape?.[axis] !== 'number')) continue;
-        out.constants[axis] = Float64Array.from({ length: lengthOf(out, axis) }, (_, index) => {
-          const source = index - (begins[axis] ?? 0);
-          if (source < 0 || source >= lengthOf(x, axis)) return constant ? fill : Number.NaN;
-          const value = known?.[source] ?? Number.NaN;
-          return others(axis) && constant && value !== fill ? Number.NaN : value;
-        });
-      }
-    },
-    couple(_, net) {
-      for (const axis of begins.keys()) {
-        if (added(axis) === 0) net.joinAxes(x, axis, out, axis);
-        else if (constant && typeof x.shape?.[axis] === 'number') {
-          joinRange(net, [x, axis, 0], [out, axis, begins[axis] ?? 0], lengthOf(x, axis));
-        } else for (const value of [x, out]) net.pinAxis(value, axis, `padded by ${node.label}`);
-      }
-    },
-    rewrite: (_, edit) => rewritePad(node, pads, edit),
-  };
-};
-
-function attributeFill(node: NodeFacts): number {
-  return node.proto.attribute.find(({ name }) => name === 'value')?.f ?? 0;
-}
-
-function inputFill(node: NodeFacts): number {
-  const value = node.inputs[2];
-  return value === undefined ? 0 : wholeOf(value);
-}
-
-function rewritePad(node: NodeFacts, { begins, ends }: { begins: number[]; ends: number[] }, edit: Rewriter): void {
-  const [x, out] = [inputOf(node, 0), outputOf(node)];
-  if (begins.every((_, axis) => edit.kept(out, axis) === undefined)) return;
-  const left = (from: (axis: number) => number, to: (axis: number) => number, given: readonly number[]): number[] =>
-    given.map((count, axis) =>
-      edit.kept(out, axis) === undefined ? count : edit.countKept(out, axis, from(axis), to(axis)),
-    );
-  const firsts = left(
-    () => 0,
-    (axis) => begins[axis] ?? 0,
-    begins,
-  );
-  const lasts = left(
-    (axis) => (begins[axis] ?? 0) + lengthOf(x, axis),
-    (axis) => lengthOf(out, axis),
-    ends,
-  );
-  const pads = [...firsts, ...lasts];
-  if (node.context.opset < 11) setInts(node.proto, node.context.opset < 2 ? 'paddings' : 'pads', pads);
-  else {
-    edit.setIntegers(node, 1, 'pads', pads);
-    // All axes are given now.
-    if (node.proto.input.length > 3) {
-      node.proto.input.length = 3;
-      node.inputs.length = 3;
-    }
   }
 }
 
@@ -294,7 +209,6 @@ export const layout: RuleFamily = {
   Concat: concat,
   Split: split,
   Slice: slice,
-  Pad: pad,
   Transpose: transpose,
   Squeeze: squeeze,
   Unsqueeze: unsqueeze,

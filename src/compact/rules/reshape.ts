@@ -83,23 +83,25 @@ function joinBlocks(
   }
   const where = place(value, axes, carrier);
   for (let index = 0; index < lengthOf(flat, flatAxis); index++) {
-    net.join(value, carrier, indexIn(where, index), flat, flatAxis, index);
+    net.join([value, carrier, indexIn(where, index)], [flat, flatAxis, index]);
   }
 }
 
-function couple(node: NodeFacts, matches: readonly Match[], net: Couplings): void {
+function couple(node: NodeFacts, { from, to }: Match, net: Couplings): void {
   const [x, out] = [inputOf(node, 0), outputOf(node)];
-  for (const { from, to } of matches) {
-    const [source = 0, ...moreFrom] = from;
-    const [target = 0, ...moreTo] = to;
-    if (from.length === 1 && to.length === 1) net.joinAxes(x, source, out, target);
-    else if (to.length === 1 && moreFrom.length > 0) joinBlocks(net, [out, target], [x, from], node.label);
-    else if (from.length === 1 && moreTo.length > 0) joinBlocks(net, [x, source], [out, to], node.label);
-    else {
-      for (const axis of from) net.pinAxis(x, axis, `mixed by ${node.label}`);
-      for (const axis of to) net.pinAxis(out, axis, `mixed by ${node.label}`);
-    }
+  const [source = 0] = from;
+  const [target = 0] = to;
+  if (from.length === 1 && to.length === 1) net.joinAxes(x, source, out, target);
+  else if (to.length === 1 && from.length > 1) joinBlocks(net, [out, target], [x, from], node.label);
+  else if (from.length === 1 && to.length > 1) joinBlocks(net, [x, source], [out, to], node.label);
+  else {
+    for (const axis of from) net.pinAxis(x, axis, `mixed by ${node.label}`);
+    for (const axis of to) net.pinAxis(out, axis, `mixed by ${node.label}`);
   }
+}
+
+function coupleAll(node: NodeFacts, matches: readonly Match[], net: Couplings): void {
+  for (const match of matches) couple(node, match, net);
 }
 
 function handOnConstants(node: NodeFacts, matches: readonly Match[]): void {
@@ -156,7 +158,7 @@ const reshape: RuleChoice = (node) => {
   if (matches === undefined || target === undefined) return undefined;
   return {
     constants: () => handOnConstants(node, matches),
-    couple: (_, net) => couple(node, matches, net),
+    couple: (_, net) => coupleAll(node, matches, net),
     // The target is written anew, so what computes it is not read.
     demand: (_, marks) => marks.need(x),
     rewrite: (_, edit) => rewriteReshape(node, target, edit),
@@ -167,7 +169,7 @@ const flatten: RuleChoice = (node) => {
   const [x, out] = [inputOf(node, 0), outputOf(node)];
   const matches = x.shape && out.shape && matchAxes(x.shape, out.shape);
   if (matches === undefined) return undefined;
-  return { constants: () => handOnConstants(node, matches), couple: (_, net) => couple(node, matches, net) };
+  return { constants: () => handOnConstants(node, matches), couple: (_, net) => coupleAll(node, matches, net) };
 };
 
 export const reshapes: RuleFamily = { Reshape: reshape, Flatten: flatten };

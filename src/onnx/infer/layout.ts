@@ -15,18 +15,29 @@ export function reshaped(from: Shape | undefined, target: Shape, allowZero: bool
 
 /** What -1 stands for: the quotient of the known lengths, or the one symbol that is left. */
 function restOf(from: Shape | undefined, target: Shape): Dim | undefined {
-  if (from === undefined) return undefined;
-  const left = [...from];
-  for (const dim of target) {
-    const at = typeof dim === 'string' ? left.indexOf(dim) : -1;
-    if (typeof dim === 'string' && at < 0) return undefined;
-    if (at >= 0) left.splice(at, 1);
-  }
+  const left =
+    from &&
+    without(
+      from,
+      target.filter((dim) => typeof dim === 'string'),
+    );
+  if (left === undefined) return undefined;
   const known = productOf(target.filter((dim) => typeof dim === 'number' && dim !== -1)) ?? 1;
   const symbols = left.filter((dim) => typeof dim === 'string');
   const total = productOf(left.filter((dim) => typeof dim === 'number')) ?? 1;
   if (symbols.length === 0) return known === 0 ? undefined : total / known;
   return symbols.length === 1 && total === known ? symbols[0] : undefined;
+}
+
+/** Lengths without some symbols, each once; undefined where one is not there. */
+function without(dims: Shape, symbols: Shape): Dim[] | undefined {
+  const left = [...dims];
+  for (const symbol of symbols) {
+    const at = left.indexOf(symbol);
+    if (at < 0) return undefined;
+    left.splice(at, 1);
+  }
+  return left;
 }
 
 /** One axis of a Slice: the first index, the step, and how many. Undefined where that is not known. */
@@ -57,8 +68,13 @@ export function slicesOf(c: InferContext): { axis: number; start: number; end: n
   }));
 }
 
-/** Begins and ends of a Pad on each axis. */
-export function padsOf(c: InferContext): { begins: number[]; ends: number[] } | undefined {
+/** How much a Pad adds on each axis. */
+export interface Pads {
+  begins: number[];
+  ends: number[];
+}
+
+export function padsOf(c: InferContext): Pads | undefined {
   const rank = c.shape(0)?.length;
   const pads = integers(c, c.opset < 2 ? 'paddings' : 'pads', 1);
   const axes = hasInput(c, 3) ? integers(c, 'axes', 3) : Array.from({ length: rank ?? 0 }, (_, axis) => axis);
@@ -114,15 +130,15 @@ function resized(c: InferContext): readonly (Shape | undefined)[] {
   const scales = c.floats(old ? 1 : 2) ?? c.node.attribute.find(({ name }) => name === 'scales')?.floats;
   const result = [...x];
   for (const [index, axis] of axes.entries()) {
-    const length = x[axis] ?? 1;
     const size = policy === 'stretch' ? sizes?.[index] : undefined;
-    const scale = scales?.[index];
-    if (size !== undefined) result[axis] = size;
-    else if (scale === 1) continue;
-    else if (scale !== undefined && typeof length === 'number') result[axis] = Math.floor(length * scale);
-    else result[axis] = c.symbols.fresh();
+    result[axis] = size ?? scaled(x[axis] ?? 1, scales?.[index]) ?? c.symbols.fresh();
   }
   return [result];
+}
+
+function scaled(length: Dim, scale: number | undefined): Dim | undefined {
+  if (scale === 1) return length;
+  return scale !== undefined && typeof length === 'number' ? Math.floor(length * scale) : undefined;
 }
 
 function concat(c: InferContext): readonly (Shape | undefined)[] {

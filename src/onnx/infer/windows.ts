@@ -23,13 +23,19 @@ function windowOf({ node }: InferContext, kernel: readonly number[]): Window {
   };
 }
 
+/** The window along one spatial axis: how far it reaches, and what is padded before and in all. */
+function alongAxis({ kernel, strides, dilations, pads, autoPad }: Window, axis: number) {
+  const explicit = autoPad === 'NOTSET';
+  const before = explicit ? (pads[axis] ?? 0) : 0;
+  const after = explicit ? (pads[axis + kernel.length] ?? 0) : 0;
+  const reach = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
+  return { stride: strides[axis] ?? 1, reach, before, padded: before + after };
+}
+
 /** Length along one spatial axis after the window has passed. */
 function slide(context: InferContext, window: Window, axis: number, length: Dim): Dim {
-  const { kernel, strides, dilations, pads, autoPad } = window;
-  const stride = strides[axis] ?? 1;
-  const reach = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
-  const padded = autoPad === 'NOTSET' ? (pads[axis] ?? 0) + (pads[axis + kernel.length] ?? 0) : 0;
-  const same = autoPad.startsWith('SAME');
+  const { stride, reach, before, padded } = alongAxis(window, axis);
+  const same = window.autoPad.startsWith('SAME');
   if (typeof length === 'string') {
     const keeps = stride === 1 && (same || padded === reach - 1);
     return keeps ? length : context.symbols.fresh();
@@ -39,7 +45,7 @@ function slide(context: InferContext, window: Window, axis: number, length: Dim)
   const steps = (length + padded - reach) / stride;
   const count = (ceil ? Math.ceil(steps) : Math.floor(steps)) + 1;
   // With ceil_mode the last window must begin inside the input or its left padding.
-  const inside = !ceil || (count - 1) * stride < length + (autoPad === 'NOTSET' ? (pads[axis] ?? 0) : 0);
+  const inside = !ceil || (count - 1) * stride < length + before;
   return inside ? count : count - 1;
 }
 
@@ -57,15 +63,13 @@ function kernelOf(context: InferContext): number[] | undefined {
 }
 
 function transposedLength(context: InferContext, kernel: readonly number[], axis: number, length: Dim): Dim {
-  const { strides, dilations, pads, autoPad } = windowOf(context, kernel);
+  const window = windowOf(context, kernel);
+  const { stride, reach, padded } = alongAxis(window, axis);
   const given = intsAttribute(context.node, 'output_shape')?.[axis];
   if (given !== undefined) return given;
   if (typeof length === 'string') return context.symbols.fresh();
-  const stride = strides[axis] ?? 1;
-  if (autoPad.startsWith('SAME')) return length * stride;
-  const reach = ((kernel[axis] ?? 1) - 1) * (dilations[axis] ?? 1) + 1;
+  if (window.autoPad.startsWith('SAME')) return length * stride;
   const extra = intsAttribute(context.node, 'output_padding')?.[axis] ?? 0;
-  const padded = autoPad === 'NOTSET' ? (pads[axis] ?? 0) + (pads[axis + kernel.length] ?? 0) : 0;
   return stride * (length - 1) + extra + reach - padded;
 }
 
