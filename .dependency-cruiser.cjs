@@ -12,6 +12,7 @@ const floors = {
   '^src/metrics/': ['data'],
   '^src/prune/': ['onnx', 'native'],
   '^src/pack/': ['prune', 'runtime', 'onnx', 'native'],
+  '^src/compact/': ['prune', 'runtime', 'onnx', 'native'],
   '^src/training/': ['prune', 'autodiff', 'runtime', 'onnx', 'native', 'data', 'metrics'],
 };
 

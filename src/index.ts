@@ -1,5 +1,9 @@
 // The public surface of the package, on one screen.
 
+export { type CompactOptions, type CompactReport, compact } from './compact/compact.js';
+export type { Comparison, Latency } from './compact/compare.js';
+export type { ModelSize } from './compact/describe.js';
+export type { Channels, CompactedLayer, LeftChannels } from './compact/layers.js';
 export { randomCrop, randomFlip } from './data/augment.js';
 export { parseAugmentations } from './data/augmentation-words.js';
 export type { Augmentation, Batch, BatchOptions, BatchPosition } from './data/batches.js';
@@ -9,6 +13,7 @@ export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
 export { openDataset } from './data/open.js';
 export { isSecateurError, SecateurError, type SecateurErrorCode, type SecateurErrorFields } from './errors.js';
 export type { Backend, DType, Scope } from './native/contract.js';
+export type { MacTotals } from './onnx/macs.js';
 export type { PackedValues, PackFormat, PackOptions, UnpackOptions } from './pack/options.js';
 export { pack } from './pack/pack.js';
 export type { PackedTensor, PackReport, TensorEncoding, UnpackReport } from './pack/report.js';

@@ -6,6 +6,8 @@ import type { GraphBuilder, NodeInput, Value } from '../onnx/build/graph-builder
 import { type ElementType, tensor } from '../onnx/build/tensors.js';
 import { TensorProto_DataType as DataType, type NodeProto } from '../onnx/schema/onnx_pb.js';
 
+export { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../onnx/attributes.js';
+
 /** A value's shape and element type, as a run of the forward graph showed them. */
 export interface ValueFacts {
   readonly shape: readonly number[];
@@ -64,24 +66,6 @@ export function output({ outputs }: RuleContext): Value {
 export function secondOutput({ node, graph }: RuleContext, what: string): Value {
   if (!node.output[1]) node.output[1] = graph.fresh(`${node.output[0]}/${what}`);
   return node.output[1];
-}
-
-export function intAttribute(node: NodeProto, name: string, otherwise: number): number {
-  const found = node.attribute.find((attribute) => attribute.name === name);
-  return found === undefined ? otherwise : Number(found.i);
-}
-
-export function intsAttribute(node: NodeProto, name: string): number[] | undefined {
-  return node.attribute.find((attribute) => attribute.name === name)?.ints.map(Number);
-}
-
-export function floatAttribute(node: NodeProto, name: string, otherwise: number): number {
-  return node.attribute.find((attribute) => attribute.name === name)?.f ?? otherwise;
-}
-
-export function stringAttribute(node: NodeProto, name: string, otherwise: string): string {
-  const found = node.attribute.find((attribute) => attribute.name === name);
-  return found === undefined ? otherwise : new TextDecoder().decode(found.s);
 }
 
 /** A scalar constant of a value's element type, float32 or float64. */

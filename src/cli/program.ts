@@ -2,6 +2,7 @@
 // does is in commands/, one file each.
 import { Command } from 'commander';
 import { addBench } from './commands/bench.js';
+import { addCompact } from './commands/compact.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
 import { addInspect } from './commands/inspect.js';
@@ -47,6 +48,7 @@ export function createProgram(run: Runner): Command {
   });
   addInspect(program, run);
   addPrune(program, run);
+  addCompact(program, run);
   addTrain(program, run);
   addRetrain(program, run);
   addEval(program, run);

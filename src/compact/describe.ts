@@ -1,13 +1,12 @@
 // How large a model is: parameters, multiply-accumulates and bytes. Asked before and after, of the files themselves.
 import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { decodeElements } from '../onnx/elements.js';
 import { isExternal } from '../onnx/external.js';
 import { inferShapes } from '../onnx/infer/infer.js';
 import { readModel } from '../onnx/load.js';
-import { countMacs, type MacTotals, totalMacs } from '../onnx/macs.js';
+import { countMacs, densityOf, type MacTotals, totalMacs } from '../onnx/macs.js';
 import { PayloadFile } from '../onnx/payload.js';
-import type { ModelProto, TensorProto } from '../onnx/schema/onnx_pb.js';
+import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { tensorsOf } from '../onnx/tensors.js';
 import { findPrunable } from '../prune/prunable.js';
 
@@ -26,19 +25,13 @@ export function describe(path: string): ModelSize {
   try {
     const { model } = loaded;
     const read = payloads.read.bind(payloads);
-    const macs = totalMacs(countMacs(model, inferShapes(model, read)), (weight) => densityOf(weight, read(weight)));
+    const macs = totalMacs(countMacs(model, inferShapes(model, read)), (weight) =>
+      densityOf(weight.dataType, read(weight)),
+    );
     return { parameters: findPrunable(model).parameters, macs, bytes: loaded.size + dataBytes(path, model) };
   } finally {
     payloads.close();
   }
-}
-
-function densityOf({ dataType }: TensorProto, bytes: Uint8Array): number {
-  const elements = decodeElements(dataType, bytes);
-  if (elements === undefined || elements.length === 0) return 1;
-  let nonzero = 0;
-  for (let at = 0; at < elements.length; at++) if (elements[at] !== 0) nonzero += 1;
-  return nonzero / elements.length;
 }
 
 function dataBytes(path: string, model: ModelProto): number {

@@ -20,7 +20,7 @@ export function floatAttribute(node: NodeProto, name: string, otherwise: number)
   return findAttribute(node, name)?.f ?? otherwise;
 }
 
-export function textAttribute(node: NodeProto, name: string, otherwise: string): string {
+export function stringAttribute(node: NodeProto, name: string, otherwise: string): string {
   const found = findAttribute(node, name);
   return found === undefined ? otherwise : new TextDecoder().decode(found.s);
 }

@@ -1,6 +1,7 @@
 // Multiply-accumulates of a model's main graph, per image: a dimension that names the batch counts as one. Only
 // Conv, ConvTranspose, Gemm and MatMul are counted; they are nearly all of it.
 import { intAttribute } from './attributes.js';
+import { decodeElements } from './elements.js';
 import { isStandard, lookUp, type Scope, scopesOf, traceBack } from './graph.js';
 import type { Inferred } from './infer/infer.js';
 import type { Dim, Shape } from './infer/shape.js';
@@ -103,4 +104,13 @@ export function totalMacs({ nodes, unknown }: MacCount, density: (weight: Tensor
     0,
   );
   return { dense, effective: Math.round(effective), unknown };
+}
+
+/** The fraction of elements that are not zero; 1 where they are no numbers or none. */
+export function densityOf(dataType: number, bytes: Uint8Array): number {
+  const elements = decodeElements(dataType, bytes);
+  if (elements === undefined || elements.length === 0) return 1;
+  let nonzero = 0;
+  for (let at = 0; at < elements.length; at++) if (elements[at] !== 0) nonzero += 1;
+  return nonzero / elements.length;
 }

@@ -1,6 +1,9 @@
 // `inspect`: what is in a model, which weights are prunable, how sparse they are, and what is skipped and why.
 
 import { callNative } from '../native/addon.js';
+import { inferShapes } from '../onnx/infer/infer.js';
+import { countMacs, densityOf, type MacTotals, totalMacs } from '../onnx/macs.js';
+import { PayloadFile } from '../onnx/payload.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { checkKeys } from '../options.js';
 import { checkFileOptions, checkObject, type FileOptions, fileKeys, nativeProgress } from './options.js';
@@ -28,7 +31,8 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
     return { name, shape, dtype, weights, zeros: count, sparsity: sparsityOf(count, weights), op };
   });
   const { model } = plan.loaded;
-  return { model: path, opset: opsetOf(model), parameters: plan.parameters, prunable, skipped: plan.skipped };
+  const macs = macsOf(plan, zeros);
+  return { model: path, opset: opsetOf(model), parameters: plan.parameters, macs, prunable, skipped: plan.skipped };
 }
 
 async function countZeros({ sources, tensors }: Plan, options: InspectOptions): Promise<number[]> {
@@ -36,6 +40,21 @@ async function countZeros({ sources, tensors }: Plan, options: InspectOptions): 
     signal: options.signal,
     progress: nativeProgress(options.onProgress),
   });
+}
+
+/** Zeros of prunable weights are counted already; other weights are read. */
+function macsOf({ loaded, prunable }: Plan, zeros: readonly number[]): MacTotals {
+  const densities = new Map(
+    prunable.map(({ tensor, weights }, index) => [tensor, 1 - sparsityOf(zeros[index] ?? 0, weights)]),
+  );
+  const payloads = new PayloadFile(loaded);
+  try {
+    const read = payloads.read.bind(payloads);
+    const count = countMacs(loaded.model, inferShapes(loaded.model, read));
+    return totalMacs(count, (weight) => densities.get(weight) ?? densityOf(weight.dataType, read(weight)));
+  } finally {
+    payloads.close();
+  }
 }
 
 function opsetOf(model: ModelProto): number | null {

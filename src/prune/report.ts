@@ -4,6 +4,7 @@
 import { SecateurError } from '../errors.js';
 import type { DType, NativePruneResult, Scope } from '../native/contract.js';
 import type { NativeGroupCounts } from '../native/groups-contract.js';
+import type { MacTotals } from '../onnx/macs.js';
 import type { Granularity } from './granularity.js';
 import type { Plan } from './plan.js';
 import type { Prunable, Skipped } from './prunable.js';
@@ -87,6 +88,8 @@ export interface InspectReport {
   opset: number | null;
   /** Elements of all floating-point and quantised tensors of rank 1 or more. */
   parameters: number;
+  /** Multiply-accumulates for one image. */
+  macs: MacTotals;
   prunable: InspectedTensor[];
   skipped: Skipped[];
 }

@@ -98,14 +98,6 @@ describe('architectures', () => {
     expect(report.left.every(({ reason }) => /^carries constants into Conv/.test(reason))).toBe(true);
   });
 
-  it('YOLOv4: residual blocks, spatial pyramid', { timeout: 300_000 }, async () => {
-    const model = prunedRows(made('yolov4', { size: 64, classes: 3 }), (name) =>
-      /block\d\.conv1|neck/.test(name) && !name.includes('predict') ? 0.5 : 0,
-    );
-    const { report } = await compacted({ model, feeds: { input: [1, 3, 64, 64] } }, { tolerance: 1e-4 });
-    expect(report.after.parameters).toBeLessThan(0.75 * report.before.parameters);
-  });
-
   it('MobileNet: inverted residual blocks', async () => {
     const built = build([2, 8, 12, 12], (l, x) => {
       let y = x;

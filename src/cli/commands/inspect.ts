@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { type InspectReport, inspect } from '../../index.js';
 import { formatCount, formatPercent, formatShape, plural, printable } from '../format.js';
+import { describeMacs } from '../macs.js';
 import { addOutputOptions, texts, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
@@ -94,6 +95,7 @@ function printReport(report: InspectReport, terminal: Terminal): void {
   printSkipped(report.skipped, terminal);
   terminal.say(
     `${printable(report.model)}: opset ${report.opset ?? 'unknown'}, ${plural(report.parameters, 'parameter')}, ` +
-      `${formatPercent(report.parameters === 0 ? 0 : weights / report.parameters)} of them prunable.`,
+      `${formatPercent(report.parameters === 0 ? 0 : weights / report.parameters)} of them prunable; ` +
+      `${describeMacs(report.macs)}.`,
   );
 }

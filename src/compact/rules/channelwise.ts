@@ -1,6 +1,6 @@
 // Operators that treat every channel alike and keep channels apart: normalisation with given statistics, pooling,
 // resizing, reductions over other axes, Softmax along another axis.
-import { floatAttribute, intAttribute, intsAttribute, textAttribute } from '../../onnx/attributes.js';
+import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.js';
 import { reducedAxes } from '../../onnx/infer/compute.js';
 import { frontAxis } from '../../onnx/infer/shape.js';
 import {
@@ -77,7 +77,7 @@ const averagePool: Rule = {
     const counts = intAttribute(node.proto, 'count_include_pad', 0) === 1;
     const padded =
       (intsAttribute(node.proto, 'pads') ?? []).some((pad) => pad > 0) ||
-      textAttribute(node.proto, 'auto_pad', 'NOTSET').startsWith('SAME') ||
+      stringAttribute(node.proto, 'auto_pad', 'NOTSET').startsWith('SAME') ||
       intAttribute(node.proto, 'ceil_mode', 0) === 1;
     mapChannels(node, (value) => (counts && padded && value !== 0 ? Number.NaN : value));
   },
@@ -99,7 +99,7 @@ function unresized(x: Value, out: Value): number[] {
 
 const resize: RuleChoice = (node) => {
   const [x, out] = [inputOf(node, 0), outputOf(node)];
-  const crops = textAttribute(node.proto, 'coordinate_transformation_mode', '') === 'tf_crop_and_resize';
+  const crops = stringAttribute(node.proto, 'coordinate_transformation_mode', '') === 'tf_crop_and_resize';
   if (crops || x.shape?.length !== out.shape?.length) return undefined;
   const same = unresized(x, out);
   const sizes = node.inputs[3];

@@ -1,6 +1,6 @@
 // Conv, ConvTranspose, Gemm and MatMul as contractions: which input is the weight, along which axes, and what can become
 // of constant channels.
-import { floatAttribute, intAttribute, intsAttribute, textAttribute } from '../../onnx/attributes.js';
+import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.js';
 import { isFloat } from '../../onnx/elements.js';
 import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
 import { type Contraction, weightsOf } from '../contraction.js';
@@ -37,7 +37,7 @@ export function convolution(node: NodeFacts): Contraction {
   const rowAxis = transposed ? 1 : 0;
   const groups = intAttribute(proto, 'group', 1);
   const padded = (intsAttribute(proto, 'pads') ?? []).some((pad) => pad !== 0);
-  const autoPad = textAttribute(proto, 'auto_pad', 'NOTSET');
+  const autoPad = stringAttribute(proto, 'auto_pad', 'NOTSET');
   const uniform = !transposed && (autoPad === 'VALID' || (autoPad === 'NOTSET' && !padded));
   const channels = lengthOf(out, 1);
   const weights = transposed && groups > 1 ? undefined : weightsOf(w, rowAxis);

@@ -1,6 +1,6 @@
 // What elementwise operators make of one number for each operand. NaN stands for a number that is not known, and comes
 // through all arithmetic; where the result is known all the same (zero times anything), the function says so.
-import { findAttribute, floatAttribute, textAttribute } from '../../onnx/attributes.js';
+import { findAttribute, floatAttribute, stringAttribute } from '../../onnx/attributes.js';
 import type { NodeProto } from '../../onnx/schema/onnx_pb.js';
 
 export type NumberFunction = (x: number, node: NodeProto, others: readonly number[]) => number;
@@ -29,7 +29,7 @@ export function erf(x: number): number {
 }
 
 function gelu(x: number, node: NodeProto): number {
-  const tanh = textAttribute(node, 'approximate', 'none') === 'tanh';
+  const tanh = stringAttribute(node, 'approximate', 'none') === 'tanh';
   if (tanh) return 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
   return 0.5 * x * (1 + erf(x / Math.SQRT2));
 }

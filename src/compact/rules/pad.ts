@@ -1,6 +1,6 @@
 // Pad. Constant padding of channels makes channels of its own; along other axes a channel stays constant only if it
 // equals the padding.
-import { findAttribute, textAttribute } from '../../onnx/attributes.js';
+import { findAttribute, stringAttribute } from '../../onnx/attributes.js';
 import { type Pads, padsOf } from '../../onnx/infer/layout.js';
 import { setInts } from '../attributes.js';
 import { inputOf, type NodeFacts, outputOf, type Rewriter, type RuleChoice, type RuleFamily } from '../rule.js';
@@ -16,7 +16,7 @@ interface Padding extends Pads {
 function paddingOf(node: NodeFacts): Padding | undefined {
   const pads = padsOf(node.context);
   if (pads === undefined || [...pads.begins, ...pads.ends].some((count) => count < 0)) return undefined;
-  const constant = textAttribute(node.proto, 'mode', 'constant') === 'constant';
+  const constant = stringAttribute(node.proto, 'mode', 'constant') === 'constant';
   return { ...pads, constant, fill: constant ? fillOf(node) : Number.NaN };
 }
 

@@ -1,5 +1,5 @@
 // Shapes of operators that move elements without computing with them.
-import { intAttribute, intsAttribute, textAttribute } from '../attributes.js';
+import { intAttribute, intsAttribute, stringAttribute } from '../attributes.js';
 import { hasInput, type InferContext, type InferFamily, integers } from './rule.js';
 import { type Dim, frontAxis, productOf, type Shape } from './shape.js';
 
@@ -124,7 +124,7 @@ function resized(c: InferContext): readonly (Shape | undefined)[] {
   const x = c.shape(0);
   if (x === undefined) return [];
   const axes = intsAttribute(c.node, 'axes')?.map((axis) => frontAxis(axis, x.length)) ?? x.map((_, axis) => axis);
-  const policy = textAttribute(c.node, 'keep_aspect_ratio_policy', 'stretch');
+  const policy = stringAttribute(c.node, 'keep_aspect_ratio_policy', 'stretch');
   const old = c.opset < 11;
   const sizes = old ? undefined : c.contents(3);
   const scales = c.floats(old ? 1 : 2) ?? c.node.attribute.find(({ name }) => name === 'scales')?.floats;

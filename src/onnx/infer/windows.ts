@@ -1,5 +1,5 @@
 // Shapes of operators that slide a window: convolutions and pooling.
-import { intAttribute, intsAttribute, textAttribute } from '../attributes.js';
+import { intAttribute, intsAttribute, stringAttribute } from '../attributes.js';
 import type { InferContext, InferFamily } from './rule.js';
 import type { Dim, Shape } from './shape.js';
 
@@ -19,7 +19,7 @@ function windowOf({ node }: InferContext, kernel: readonly number[]): Window {
     strides: intsAttribute(node, 'strides') ?? ones,
     dilations: intsAttribute(node, 'dilations') ?? ones,
     pads: intsAttribute(node, 'pads') ?? [...ones, ...ones].map(() => 0),
-    autoPad: textAttribute(node, 'auto_pad', 'NOTSET'),
+    autoPad: stringAttribute(node, 'auto_pad', 'NOTSET'),
   };
 }
 

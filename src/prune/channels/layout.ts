@@ -1,5 +1,5 @@
 // Operators that move channels to other places or leave them in theirs: joining, cutting, padding, reshaping.
-import { floatAttribute, intAttribute, intsAttribute, textAttribute } from '../../onnx/attributes.js';
+import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.js';
 import { backAxis, frontAxis, type Label, labelOf } from './labels.js';
 import { type ChannelFamily, type ChannelRule, dimsOf, type RuleContext } from './rule.js';
 
@@ -91,7 +91,7 @@ const pad: ChannelRule = (context) => {
     axes === undefined ? pads.length / 2 + label.axis : axes.findIndex((a) => backAxis(label, a) === label.axis);
   const [before, after] = [pads[place] ?? 0, pads[place + pads.length / 2] ?? 0];
   if (before === 0 && after === 0) return [{ ...label, pointwise: false }];
-  const zeros = textAttribute(node, 'mode', 'constant') === 'constant' && padsWithZero(context);
+  const zeros = stringAttribute(node, 'mode', 'constant') === 'constant' && padsWithZero(context);
   if (!zeros || before < 0 || after < 0 || label.spread) return undefined;
   return [{ ...label, channels: joined([sets.add(before), label.channels, sets.add(after)]) }];
 };
