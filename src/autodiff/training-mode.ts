@@ -68,7 +68,8 @@ interface Switcher {
 
 // Without momentum the node hands out the statistics of the batch, which its gradient needs; the running ones are
 // mixed beside it. The runtime (1.30) writes the new statistics over the old ones, the caller's tensor or an
-// initializer: so the node gets scratch tensors instead, random ones, which no optimiser folds or shares.
+// initializer: so the node gets scratch tensors instead, a random one, which no optimiser folds or shares, and its
+// negative.
 function addBatchNorm(node: NodeProto, switcher: Switcher): void {
   const { graph, builder, running } = switcher;
   const momentum = floatAttribute(node, 'momentum', 0.9);
@@ -76,7 +77,8 @@ function addBatchNorm(node: NodeProto, switcher: Switcher): void {
   const statistics = node.input.slice(3, 5);
   const asked = node.output.slice(1, 3);
   const batch = ['mean', 'variance'].map((what) => builder.fresh(name(`${what}/batch`)));
-  const scratch = statistics.map((like) => builder.op('RandomUniformLike', [like], {}, { name: name('scratch') }));
+  const random = builder.op('RandomUniformLike', [statistics[0] ?? null], {}, { name: name('scratch') });
+  const scratch = [random, builder.op('Neg', [random], {}, { name: name('scratch') })];
   node.input = [...node.input.slice(0, 3), ...scratch];
   node.output = [...node.output.slice(0, 1), ...batch];
   setAttribute(node, 'training_mode', 1);
