@@ -34,9 +34,22 @@ export {
   type WeightArray,
   type WeightTensor,
 } from './prune/select.js';
+export { type LoadArtifactsOptions, type LoadedArtifacts, loadArtifacts } from './training/artifacts/load.js';
+export type { ArtifactOptimizer } from './training/artifacts/optimizer-model.js';
+export type { ArtifactPaths } from './training/artifacts/paths.js';
+export { type SaveCheckpointOptions, saveCheckpoint } from './training/artifacts/save-checkpoint.js';
+export { type ArtifactTrainerOptions, openArtifacts } from './training/artifacts/trainer.js';
+export {
+  type ArtifactParameter,
+  type ArtifactsReport,
+  type WriteArtifactsOptions,
+  writeArtifacts,
+} from './training/artifacts/write.js';
 export type { BatchSource } from './training/batch-source.js';
+export type { Loss } from './training/evaluable.js';
 export { type EvaluateModelOptions, evaluate } from './training/evaluate.js';
 export type { Evaluation } from './training/evaluation.js';
+export { type GradientReport, type WriteGradientOptions, writeGradient } from './training/gradient-model.js';
 export { type AdmmOptions, admm } from './training/methods/admm.js';
 export { type MagnitudeOptions, magnitude } from './training/methods/magnitude.js';
 export type { DataRate } from './training/methods/phases.js';
@@ -46,5 +59,6 @@ export { type TrainOptions, train } from './training/methods/train.js';
 export type { AdamOptions, OptimizerOptions, SgdOptions } from './training/optimizer.js';
 export type { ParameterFilters } from './training/parameters.js';
 export type { PhaseRate } from './training/phase-rate.js';
+export type { InputShapes } from './training/probe.js';
 export { restoreState, saveState } from './training/state.js';
 export { type FitOptions, type Step, Trainer, type TrainerOptions } from './training/trainer.js';

@@ -1,10 +1,12 @@
 // The command line as a whole: the commands, what they share, and how commander reports wrong usage. What a command
 // does is in commands/, one file each.
 import { Command } from 'commander';
+import { addArtifacts } from './commands/artifacts.js';
 import { addBench } from './commands/bench.js';
 import { addCompact } from './commands/compact.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
+import { addGrad } from './commands/grad.js';
 import { addInspect } from './commands/inspect.js';
 import { addNew } from './commands/new.js';
 import { addPrune } from './commands/prune.js';
@@ -53,6 +55,8 @@ export function createProgram(run: Runner): Command {
   addRetrain(program, run);
   addEval(program, run);
   addNew(program, run);
+  addArtifacts(program, run);
+  addGrad(program, run);
   addBench(program, run);
   addDoctor(program, run);
   return program;

@@ -226,7 +226,7 @@ describe('what is written', () => {
       frozen: ['fc1.weight'],
       additionalOutputs: ['y'],
     });
-    expect(report).toMatchObject({ inputs: ['x', 'target'], target: 'target', output: 'y', optimizer: 'adamw' });
+    expect(report).toMatchObject({ inputs: ['x', 'target'], target: 'target', lossOutput: 'y', optimizer: 'adamw' });
     const { graph } = readModel(report.files.training).model;
     expect(graph!.input.map(({ name }) => name)).toEqual([
       ...['x', 'target', 'fc1.weight', 'fc1.bias', 'fc2.weight', 'fc2.bias'],

@@ -4,7 +4,8 @@ import { evaluate, openDataset } from '../../index.js';
 import { formatCount, formatPercent, formatReal, printable } from '../format.js';
 import { addOutputOptions, oneOf, required, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
-import { addDataOptions, lossOf, type TrainingOptions, wholeSet } from '../training/options.js';
+import { lossOf } from '../training/loss.js';
+import { addDataOptions, type TrainingOptions, wholeSet } from '../training/options.js';
 
 const EPILOGUE = `
 Examples:

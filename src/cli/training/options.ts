@@ -10,18 +10,16 @@ import {
   type TrainerOptions,
 } from '../../index.js';
 import { integer, oneOf, outputFile, real, required, texts, threadsOption } from '../options.js';
+import { addLossOptions, type LossOptions, lossOf } from './loss.js';
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
-export interface TrainingOptions {
+export interface TrainingOptions extends LossOptions {
   output?: string;
   data?: string;
   batch?: number;
   seed?: number;
   augment?: string[];
-  loss?: 'cross-entropy' | 'mse' | 'l1' | 'bce-with-logits';
-  lossOutput?: string;
-  labelSmoothing?: number;
   optimizer?: 'adam' | 'adamw' | 'sgd';
   lr?: number;
   schedule?: 'cosine' | 'one-cycle' | 'constant';
@@ -42,16 +40,11 @@ export interface TrainingOptions {
   quiet?: boolean;
 }
 
-/** `--data`, `--loss` and `--loss-output`, for everything that runs a model on data. */
+/** `--data` and the loss, for everything that runs a model on data. */
 export function addDataOptions(command: Command): Command {
-  return command
-    .option('--data <where>', 'data: digits, a folder, an .npz file or a name in $SECATEUR_DATA (needed)')
-    .option(
-      '--loss <loss>',
-      'cross-entropy, mse, l1 or bce-with-logits (default: cross-entropy)',
-      oneOf('--loss', ['cross-entropy', 'mse', 'l1', 'bce-with-logits']),
-    )
-    .option('--loss-output <name>', 'the output to compare with the labels (default: the only one)');
+  return addLossOptions(
+    command.option('--data <where>', 'data: digits, a folder, an .npz file or a name in $SECATEUR_DATA (needed)'),
+  );
 }
 
 /** Everything else of a run of training. */
@@ -88,20 +81,6 @@ export function addTrainingOptions(command: Command): Command {
     .option('--resume', 'go on with an interrupted run from its checkpoint')
     .option('--report <file>', 'also write the JSON report to a file')
     .addOption(threadsOption());
-}
-
-const lossTypes = {
-  'cross-entropy': 'crossEntropy',
-  mse: 'mse',
-  l1: 'l1',
-  'bce-with-logits': 'bceWithLogits',
-} as const;
-
-/** The library's loss. */
-export function lossOf({ loss = 'cross-entropy', lossOutput, labelSmoothing }: TrainingOptions) {
-  const type = lossTypes[loss];
-  const smoothed = type === 'crossEntropy' && labelSmoothing ? ({ type, labelSmoothing } as const) : type;
-  return { loss: smoothed, ...(lossOutput !== undefined && { lossOutput }) };
 }
 
 /** Opens a model for training. */

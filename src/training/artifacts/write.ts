@@ -1,7 +1,7 @@
 // Writes training artifacts: training_model.onnx, eval_model.onnx, optimizer_model.onnx and checkpoint, as ONNX Runtime's
 // own tool lays them out, for its training API of 1.19 (the last release) and for this package.
 import { opsetOf } from '../../autodiff/opsets.js';
-import { SecateurError } from '../../errors.js';
+import { aborted, SecateurError } from '../../errors.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
 import type { ModelProto, TensorProto } from '../../onnx/schema/onnx_pb.js';
 import { writeModel } from '../../onnx/write.js';
@@ -25,6 +25,8 @@ export interface WriteArtifactsOptions extends TrainableOptions {
   additionalOutputs?: readonly Value[];
   /** Before the names of the files. @default '' */
   prefix?: string;
+  /** Stops before anything is written. */
+  signal?: AbortSignal | undefined;
 }
 
 /** What was written. */
@@ -39,7 +41,8 @@ export interface ArtifactsReport {
   /** The input of labels or targets. */
   readonly target: string;
   readonly loss: string;
-  readonly output: string;
+  /** The output that the loss looks at. */
+  readonly lossOutput: string;
   readonly trainable: readonly ArtifactParameter[];
   /** Weights that no gradient changes, running statistics among them. */
   readonly frozen: readonly ArtifactParameter[];
@@ -53,7 +56,7 @@ export interface ArtifactParameter {
 
 const KEYS = [
   ...['include', 'exclude', 'trainable', 'frozen', 'loss', 'lossOutput', 'inputShapes'],
-  ...['optimizer', 'learningRate', 'additionalOutputs', 'prefix'],
+  ...['optimizer', 'learningRate', 'additionalOutputs', 'prefix', 'signal'],
 ];
 
 /** What ONNX Runtime 1.19 reads at most. */
@@ -73,7 +76,7 @@ export async function writeArtifacts(
   options: WriteArtifactsOptions = {},
 ): Promise<ArtifactsReport> {
   checkKeys('option', Object.keys(options), KEYS);
-  const { optimizer = { type: 'adamw' }, learningRate, additionalOutputs = [], prefix = '', ...rest } = options;
+  const { optimizer = { type: 'adamw' }, learningRate, additionalOutputs = [], prefix = '', signal, ...rest } = options;
   checkNumber('learningRate', learningRate ?? DEFAULT_LEARNING_RATE, { least: Number.MIN_VALUE });
   const source = typeof model === 'string' ? readWholeModel(model) : model;
   checkVersions(source);
@@ -81,6 +84,7 @@ export async function writeArtifacts(
   const trainable = await prepareTraining(source, rest);
   const { training, evaluation, parameters } = officialLayout(source, trainable, additionalOutputs);
   const files = artifactPaths(folder, prefix);
+  if (signal?.aborted) throw aborted(signal);
   await writeTogether(folder, prefix, async (paths) => {
     await writeModel(paths.training, training);
     await writeModel(paths.evaluation, evaluation);
@@ -125,7 +129,7 @@ function reportOf({ inputs, target, loss, output, parameters }: Trainable, tenso
   const all = tensors.map(({ name, dims }) => ({ name, shape: dims.map(Number) }));
   return {
     inputs: inputs.map(({ name }) => name),
-    ...{ target, loss, output },
+    ...{ target, loss, lossOutput: output },
     trainable: all.filter(({ name }) => trained.has(name)),
     frozen: all.filter(({ name }) => !trained.has(name)),
   };
