@@ -3,7 +3,18 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { secateur } from './secateur.js';
 
-const commands = ['inspect', 'prune', 'new', 'bench', 'bench select', 'bench prune', 'bench train', 'doctor'];
+const commands = [
+  'inspect',
+  'prune',
+  'new',
+  'bench',
+  'bench select',
+  'bench prune',
+  'bench train',
+  'doctor',
+  'artifacts',
+  'grad',
+];
 
 describe('help', () => {
   it.each(['', ...commands])('secateur %s --help', async (command) => {

@@ -64,6 +64,8 @@ interface Case {
   readonly model: () => ModelProto;
   readonly feeds: (seed: number) => Feeds;
   readonly options?: WriteArtifactsOptions;
+  /** Parameters that no gradient changes. */
+  readonly frozen?: readonly string[];
 }
 
 const sgd: ArtifactOptimizer = { type: 'sgd' };
@@ -81,6 +83,7 @@ const cases: Readonly<Record<string, Case>> = {
     model: () => mlp(3),
     feeds: vectors(3),
     options: { loss: 'mse', optimizer: sgd, trainable: ['fc2.*'] },
+    frozen: ['fc1.weight', 'fc1.bias'],
   },
   'an MLP, gradients clipped': {
     model: () => mlp(3),
@@ -91,6 +94,9 @@ const cases: Readonly<Record<string, Case>> = {
   'ResNet-8 with BatchNormalization': {
     model: () => newModel('resnet56', { depth: 8, classes: 4, seed: 3 }, fillNormal),
     feeds: images([4, 3, 32, 32], 4),
+    frozen: ['conv', ...[1, 2, 3].flatMap((stage) => [1, 2].map((conv) => `stage${stage}.block1.conv${conv}`))].flatMap(
+      (layer) => ['mean', 'variance'].map((statistic) => `${layer}.norm.${statistic}`),
+    ),
   },
 };
 
@@ -178,7 +184,7 @@ async function trainedOfficially(session: OfficialTraining, batches: readonly Fe
   return losses;
 }
 
-describe.each(Object.entries(cases))('%s', (name, { model, feeds, options = {} }) => {
+describe.each(Object.entries(cases))('%s', (name, { model, feeds, options = {}, frozen = [] }) => {
   const folder = join(scratch, name.replaceAll(' ', '-'));
 
   test('ten steps, officially and here', async () => {
@@ -192,6 +198,7 @@ describe.each(Object.entries(cases))('%s', (name, { model, feeds, options = {} }
     ]);
     const session = await officialSession(folder);
     expect(session.trainingInputNames).toEqual(report.inputs);
+    expect(report.frozen.map(({ name }) => name)).toEqual(frozen);
     const batches = Array.from({ length: 10 }, (_, seed) => feeds(seed));
     const { optimizer, ...rest } = options;
     const own = await Trainer.create(source, {
