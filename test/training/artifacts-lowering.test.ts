@@ -7,7 +7,7 @@ import { GraphBuilder, type Value } from '../../src/onnx/build/graph-builder.js'
 import { modelOf } from '../../src/onnx/build/model.js';
 import type { ElementType } from '../../src/onnx/build/tensors.js';
 import { ValueInfoProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
-import { lowerOperators } from '../../src/training/artifacts/lower-graph.js';
+import { lowerOperators, lowerTrainingGraph } from '../../src/training/artifacts/lower-graph.js';
 import { noise, open } from '../autodiff/support.js';
 import { runOfficially } from './official.js';
 
@@ -334,4 +334,54 @@ test('ConvTransposeGrad: the input gets the convolution of the gradient', async 
   for (const [index, value] of wanted!.entries()) expect(dX![index]).toBeCloseTo(value, 4);
   expect(dW).toHaveLength(54);
   expect(dB).toHaveLength(3);
+});
+
+const kept: [op: string, shapes: number[][]][] = [
+  ['Gelu', [[3, 4]]],
+  ['FastGelu', [[3, 4]]],
+  ['QuickGelu', [[3, 4]]],
+  ['BiasGelu', [[3, 4], [4]]],
+  [
+    'FusedMatMul',
+    [
+      [3, 4],
+      [4, 2],
+    ],
+  ],
+  [
+    'TransposeMatMul',
+    [
+      [3, 4],
+      [4, 2],
+    ],
+  ],
+  ['FusedGemm', [[3, 4], [4, 2], [2]]],
+];
+
+test.each(kept)('%s is kept: the stock runtime has it', async (op, shapes) => {
+  const attributes = op === 'FusedGemm' ? { activation: 'Relu' } : {};
+  const { run } = await lowered((c) =>
+    c.grad(
+      op,
+      shapes.map((shape) => c.noise(shape)),
+      1,
+      attributes,
+    ),
+  );
+  expect(run[0]!.data.every((value) => Number.isFinite(Number(value)))).toBe(true);
+});
+
+test('what cannot be lowered is refused, all of it at once', async () => {
+  const c = new Case();
+  const x = c.noise([2, 2]);
+  c.g.op('LSTMGrad', [x], {}, { domain: 'com.microsoft', name: 'lstm_Grad/LSTMGrad_0' });
+  c.g.op('CustomOpOne', [x], {}, { domain: 'test.customop', name: 'one' });
+  c.grad('Scale', [x, c.g.float32(2)], 1);
+  const model = modelOf(c.g.graph, { opset: 14, domains: { 'com.microsoft': 1, 'test.customop': 1 } });
+  const list = 'got com.microsoft.LSTMGrad (lstm_Grad/LSTMGrad_0), test.customop.CustomOpOne (one)';
+  await expect(lowerTrainingGraph(model)).rejects.toThrow(list);
+  c.g.graph.node = [];
+  await expect(lowerTrainingGraph(model)).rejects.toThrow(
+    'Expected a training model that accumulates gradients, got none',
+  );
 });

@@ -14,7 +14,7 @@ const lowerings: ReadonlyMap<string, Lowering> = new Map(
   [activations, arithmetic, indexing, loss, normalization, windows].flatMap((family) => Object.entries(family)),
 );
 
-/** Contrib operators that the stock runtime computes on the CPU; each was seen to (test/training/artifacts/). */
+/** Contrib operators that the stock runtime computes on the CPU; each is seen to in the tests. */
 const stock = new Set(['BiasGelu', 'FastGelu', 'FusedGemm', 'FusedMatMul', 'Gelu', 'QuickGelu', 'TransposeMatMul']);
 
 /** Operators that the training builds registered in ai.onnx though ONNX does not have them. */
