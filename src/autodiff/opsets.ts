@@ -5,13 +5,21 @@ import { type ModelProto, OperatorSetIdProtoSchema } from '../onnx/schema/onnx_p
 /** The domain of ONNX Runtime's own operators, most of which the stock CPU build has. */
 export const contrib = 'com.microsoft';
 
+/** The domain of its operators on blocks of channels (blocked-layout.ts). */
+export const blocked = 'com.microsoft.nchwc';
+
 /** Version of ai.onnx, 1 where the model imports none. */
 export function opsetOf(model: ModelProto): number {
   return Number(model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 1n);
 }
 
-/** Makes the model import com.microsoft, whose only version is 1. */
+/** Makes the model import a domain of ONNX Runtime; each has one version, 1. */
+export function importDomain(model: ModelProto, domain: typeof contrib | typeof blocked): void {
+  if (model.opsetImport.some((set) => set.domain === domain)) return;
+  model.opsetImport.push(create(OperatorSetIdProtoSchema, { domain, version: 1n }));
+}
+
+/** Makes the model import com.microsoft. */
 export function importContrib(model: ModelProto): void {
-  if (model.opsetImport.some(({ domain }) => domain === contrib)) return;
-  model.opsetImport.push(create(OperatorSetIdProtoSchema, { domain: contrib, version: 1n }));
+  importDomain(model, contrib);
 }

@@ -23,6 +23,13 @@ export interface Broadcast {
 /** One gradient an input, in order: of the input's shape, or yet to be unbroadcast, or null where none flows. */
 export type Gradients = readonly (Value | Broadcast | null)[];
 
+/** Operators on channels in blocks (blocked-layout.ts). */
+export interface Blocks {
+  /** Channels in a block. */
+  readonly size: number;
+  emit(opType: string, inputs: readonly NodeInput[], attributes?: Attributes): Value;
+}
+
 /** What a rule may ask and do. */
 export interface RuleContext {
   readonly node: NodeProto;
@@ -44,6 +51,8 @@ export interface RuleContext {
   emitAll(opType: string, inputs: readonly NodeInput[], count: number, attributes?: Attributes): Value[];
   /** The same from com.microsoft. */
   emitContrib(opType: string, inputs: readonly NodeInput[], attributes?: Attributes): Value;
+  /** The runtime's blocked layout; undefined where the graph is to do without it. */
+  readonly blocks?: Blocks | undefined;
 }
 
 export type Rule = (context: RuleContext) => Gradients;

@@ -4,6 +4,7 @@ import { SecateurError } from '../errors.js';
 import type { Value } from '../onnx/build/graph-builder.js';
 import { valueInfo } from '../onnx/build/tensors.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { blockConvolutions } from './blocked-layout.js';
 import { addGradients, type GradientOptions } from './gradient.js';
 import { moveToInputs } from './parameter-inputs.js';
 
@@ -31,6 +32,7 @@ export function buildTrainingGraph(model: ModelProto, options: TrainingGraphOpti
   }
   const training = clone(ModelProtoSchema, model);
   const gradients = addGradients(training, options);
+  if (options.channelBlock !== undefined) blockConvolutions(training, options.shapes, options.channelBlock);
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INTERNAL', 'Expected a graph');
   const { loss, running = new Map<Value, Value>() } = options;

@@ -6,6 +6,7 @@ import { readModel } from '../onnx/load.js';
 import { materialize } from '../onnx/payload.js';
 import { type ModelProto, ModelProtoSchema, type TensorProto } from '../onnx/schema/onnx_pb.js';
 import { writeModel } from '../onnx/write.js';
+import { channelBlock } from './channel-block.js';
 import { ParameterStore } from './parameter-store.js';
 import { prepareTraining, type Trainable, type TrainableOptions } from './trainable.js';
 
@@ -19,7 +20,7 @@ export interface LoadedTrainable {
 /** Reads and differentiates a model, and moves its parameters into stores. */
 export async function loadTrainable(source: string | ModelProto, options: TrainableOptions): Promise<LoadedTrainable> {
   const model = typeof source === 'string' ? readWholeModel(source) : source;
-  return intoStores(model, await prepareTraining(model, options));
+  return intoStores(model, await prepareTraining(model, options, { channelBlock: await channelBlock() }));
 }
 
 /** Moves the parameters and statistics of a model into stores. */

@@ -1,5 +1,6 @@
 // A model made ready to train: the graph of a step, the graph of an evaluation, and the parameters that both take as
 // inputs. Pure preparation: nothing is trained here, and no session stays open.
+import { blockConvolutions } from '../autodiff/blocked-layout.js';
 import { moveToInputs, parametersAsInputs } from '../autodiff/parameter-inputs.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import { buildTrainingGraph } from '../autodiff/training-graph.js';
@@ -28,24 +29,37 @@ export interface Trainable extends Evaluable {
   readonly frozen: readonly string[];
 }
 
+/** For which runtime the graphs are laid out. */
+export interface Layout {
+  /** As {@link channelBlock} says of this machine. @default undefined: graphs for any */
+  readonly channelBlock?: number | undefined;
+}
+
 /**
  * Differentiates a model that is in memory (see `materialize`); the model itself is not changed.
  *
  * @throws SecateurError INVALID_OPTION, UNSUPPORTED (all operators without a gradient at once), NO_RUNTIME, RUNTIME.
  */
-export async function prepareTraining(source: ModelProto, options: TrainableOptions = {}): Promise<Trainable> {
+export async function prepareTraining(
+  source: ModelProto,
+  options: TrainableOptions = {},
+  { channelBlock }: Layout = {},
+): Promise<Trainable> {
   const { model, evaluable } = await withLoss(source, options);
   const parameters = findParameters(model, options);
   const mode = toTrainingMode(model);
   const shapes = await probeShapes(mode.model, options.inputShapes);
   const names = parameters.map(({ name }) => name);
-  const { model: training, gradients } = buildTrainingGraph(mode.model, { loss: evaluable.loss, wrt: names, shapes });
+  const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock };
+  const { model: training, gradients } = buildTrainingGraph(mode.model, wanted);
+  const evaluation = parametersAsInputs(model, [...names, ...mode.running.keys()], shapes);
+  if (channelBlock !== undefined) blockConvolutions(evaluation, shapes, channelBlock);
   const buffers = [...mode.running].map(([name, next]) => ({ name, shape: shapes.get(name)?.shape ?? [], next }));
   addBuffers(training, buffers, shapes);
   return {
     ...evaluable,
     training,
-    evaluation: parametersAsInputs(model, [...names, ...mode.running.keys()], shapes),
+    evaluation,
     parameters,
     gradients: names.map((name) => gradients.get(name) ?? ''),
     buffers,

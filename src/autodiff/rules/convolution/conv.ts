@@ -1,7 +1,8 @@
 // Conv and ConvTranspose of any rank, groups included.
 import type { Value } from '../../../onnx/build/graph-builder.js';
 import { input, type Rule, type RuleContext, type RuleFamily, sum } from '../../rule.js';
-import { convGeometry, convTransposeGeometry } from './geometry.js';
+import { blockedWeightGradient, blocksBatch } from './blocked-weight-gradient.js';
+import { convGeometry, convTransposeGeometry, type Geometry } from './geometry.js';
 import { inputGradient } from './input-gradient.js';
 import { weightGradient } from './weight-gradient.js';
 
@@ -11,10 +12,15 @@ const conv: Rule = (c) => {
   const geometry = convGeometry(c);
   return [
     c.needs(0) ? inputGradient(c, geometry) : null,
-    c.needs(1) ? weightGradient(c, geometry, { images: input(c, 0), dY: c.dY }) : null,
+    c.needs(1) ? convWeightGradient(c, geometry) : null,
     c.needs(2) ? biasGradient(c) : null,
   ];
 };
+
+function convWeightGradient(c: RuleContext, geometry: Geometry): Value {
+  if (c.blocks !== undefined && blocksBatch(c, geometry)) return blockedWeightGradient(c, geometry, c.blocks);
+  return weightGradient(c, geometry, { images: input(c, 0), dY: c.dY });
+}
 
 // The convolution whose transpose this is goes from Y to X, so that X and Y, and the two gradients, change places:
 // dX slides the kernel over dY, dW correlates dY with X.
