@@ -3,10 +3,15 @@
 // the pass that replaces it.
 #include "secateur/admm.h"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <deque>
-#include <numeric>
+#include <memory>
+#include <optional>
 
+#include "core/grouped_store.h"
+#include "core/key_buffer.h"
 #include "core/parallel.h"
 #include "core/stretches.h"
 #include "secateur/error.h"
@@ -18,17 +23,32 @@ const OptimizerKernels& KernelsOf(const Backend* backend) {
   return (backend ? *backend : ActiveBackend()).optimizer;
 }
 
+// What is kept, of all tensors of a store: by thresholds, or by a byte of each weight.
+struct Kept {
+  const std::vector<TensorThreshold>& thresholds;
+  const uint8_t* support;  // null: by the thresholds
+};
+
 // W + U of one tensor, computed where it is read.
 class NextSource final : public Source {
  public:
-  NextSource(const OptimizerKernels& kernels, const float* w, const float* v,
-             const TensorThreshold& threshold, double dual)
-      : kernels_(kernels), w_(w), v_(v), threshold_(threshold), dual_(static_cast<float>(dual)) {}
+  NextSource(const OptimizerKernels& kernels, const ParameterStore& store, size_t tensor,
+             const Kept& before)
+      : kernels_(kernels),
+        w_(store.Data(Slot::kParameters, tensor)),
+        v_(store.Data(Slot::kAdmm, tensor)),
+        threshold_(before.thresholds[tensor]),
+        support_(before.support ? before.support + store.Offset(tensor) : nullptr),
+        dual_(static_cast<float>(store.admm.dual)) {}
 
   const std::byte* Read(int64_t offset, int64_t bytes, std::byte* scratch) const override {
     constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
     const int64_t first = offset / kFloat;
     auto* next = reinterpret_cast<float*>(scratch);
+    if (support_ != nullptr) {
+      kernels_.next_kept(next, w_ + first, v_ + first, support_ + first, bytes / kFloat, dual_);
+      return scratch;
+    }
     ForBounds(threshold_, first, bytes / kFloat, [&](int64_t at, int64_t count, uint32_t bound) {
       kernels_.next(next + at, w_ + first + at, v_ + first + at, count, {bound, dual_});
     });
@@ -40,22 +60,21 @@ class NextSource final : public Source {
   const float* w_;
   const float* v_;
   const TensorThreshold& threshold_;
+  const uint8_t* support_;
   float dual_;
 };
 
 // One selection over W + U of the prunable tensors; a threshold for every tensor of the store.
-Selection SelectNext(const ParameterStore& store, const AdmmState& before,
+Selection SelectNext(const ParameterStore& store, const Kept& before,
                      const ProjectOptions& options) {
   std::deque<NextSource> sources;
   std::vector<Tensor> tensors;
   for (size_t t = 0; t < store.tensors().size(); ++t) {
-    const auto& [name, count, prune, decay] = store.tensors()[t];
-    if (!prune) continue;
-    const NextSource& source =
-        sources.emplace_back(KernelsOf(options.backend), store.Data(Slot::kParameters, t),
-                             store.Data(Slot::kAdmm, t), before.thresholds[t], before.dual);
-    const Run run{&source, 0, count * static_cast<int64_t>(sizeof(float))};
-    tensors.push_back({name, DType::kFloat32, 1, count, {run}});
+    const StoreTensor& tensor = store.tensors()[t];
+    if (!tensor.prune) continue;
+    const NextSource& source = sources.emplace_back(KernelsOf(options.backend), store, t, before);
+    const Run run{&source, 0, tensor.count * static_cast<int64_t>(sizeof(float))};
+    tensors.push_back({tensor.name, DType::kFloat32, 1, tensor.count, {run}});
   }
   SelectOptions select;
   select.ratios = {options.ratio};
@@ -72,43 +91,108 @@ Selection SelectNext(const ParameterStore& store, const AdmmState& before,
   return selection;
 }
 
+// What a projection decides: thresholds of all tensors, or a support.
+struct Choice {
+  Selection selection;
+  std::optional<KeyBuffer> support;
+};
+
+Choice ChooseNext(const ParameterStore& store, const Kept& before, const ProjectOptions& options) {
+  if (!store.grouping) return {SelectNext(store, before, options), std::nullopt};
+  const GroupedStore grouped(store, [&](size_t t) {
+    return std::make_unique<NextSource>(KernelsOf(options.backend), store, t, before);
+  });
+  const GroupSelection groups = grouped.Select(options);
+  Choice choice{{groups.ratio, groups.threshold, groups.removed, {}},
+                grouped.SupportOf(groups, options.threads)};
+  choice.selection.tensors.resize(store.tensors().size());
+  for (size_t n = 0; n < groups.tensors.size(); ++n)
+    choice.selection.tensors[grouped.members()[n]].removed = groups.tensors[n].removed;
+  return choice;
+}
+
 struct Sums {
   double gap = 0;
   double moved = 0;
   int64_t changed = 0;
 };
 
-// Replaces V by W + U in one block, and sums what that moves.
-void ProjectBlock(const OptimizerKernels& kernels, const ParameterStore& store, size_t tensor,
-                  const AdmmState& before, const TensorThreshold& after, int64_t first,
-                  int64_t count, Sums& sums) {
-  alignas(64) float gap[kBlock];
-  alignas(64) float moved[kBlock];
-  const float* w = store.Data(Slot::kParameters, tensor) + first;
-  float* v = store.Data(Slot::kAdmm, tensor) + first;
-  ForBounds(before.thresholds[tensor], first, count, [&](int64_t at, int64_t part, uint32_t old) {
-    ForBounds(after, first + at, part, [&](int64_t inner, int64_t rest, uint32_t bound) {
-      const int64_t i = at + inner;
-      sums.changed += kernels.project(v + i, gap + i, moved + i, w + i, rest,
-                                      {old, static_cast<float>(before.dual)}, bound);
-    });
+// The bytes of a block that say what is kept: those of the support, or made from the values.
+const uint8_t* KeptBytes(const Kept& kept, const ParameterStore& store, size_t tensor,
+                         int64_t first, int64_t count, const float* values, uint8_t* scratch) {
+  if (kept.support != nullptr) return kept.support + store.Offset(tensor) + first;
+  ForBounds(kept.thresholds[tensor], first, count, [&](int64_t at, int64_t part, uint32_t bound) {
+    for (int64_t i = at; i < at + part; ++i)
+      scratch[i] = (std::bit_cast<uint32_t>(values[i]) & 0x7fffffff) >= bound ? 1 : 0;
   });
-  sums.gap += kernels.sum_squares(gap, count);
-  sums.moved += kernels.sum_squares(moved, count);
+  return scratch;
 }
 
-Sums ReplaceV(const ParameterStore& store, const AdmmState& before,
-              const std::vector<TensorThreshold>& after, const ProjectOptions& options) {
-  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), true);
+// One projection's second pass.
+class Replacement {
+ public:
+  Replacement(const ParameterStore& store, const OptimizerKernels& kernels, const Kept& before,
+              const Kept& after)
+      : store_(store),
+        kernels_(kernels),
+        before_(before),
+        after_(after),
+        dual_(static_cast<float>(store.admm.dual)) {}
+
+  // Replaces V by W + U in one block, and sums what that moves.
+  void Block(size_t tensor, int64_t first, int64_t count, Sums& sums) const {
+    alignas(64) float gap[kBlock];
+    alignas(64) float moved[kBlock];
+    const float* w = store_.Data(Slot::kParameters, tensor) + first;
+    float* v = store_.Data(Slot::kAdmm, tensor) + first;
+    if (before_.support == nullptr && after_.support == nullptr) {
+      ForBounds(before_.thresholds[tensor], first, count,
+                [&](int64_t at, int64_t part, uint32_t old) {
+                  ForBounds(after_.thresholds[tensor], first + at, part,
+                            [&](int64_t inner, int64_t rest, uint32_t bound) {
+                              const int64_t i = at + inner;
+                              sums.changed += kernels_.project(v + i, gap + i, moved + i, w + i,
+                                                               rest, {old, dual_}, bound);
+                            });
+                });
+    } else {
+      sums.changed += ByBytes(tensor, first, count, gap, moved);
+    }
+    sums.gap += kernels_.sum_squares(gap, count);
+    sums.moved += kernels_.sum_squares(moved, count);
+  }
+
+ private:
+  int64_t ByBytes(size_t tensor, int64_t first, int64_t count, float* gap, float* moved) const {
+    uint8_t was[kBlock];
+    uint8_t is[kBlock];
+    alignas(64) float next[kBlock];
+    const float* w = store_.Data(Slot::kParameters, tensor) + first;
+    float* v = store_.Data(Slot::kAdmm, tensor) + first;
+    const uint8_t* before = KeptBytes(before_, store_, tensor, first, count, v, was);
+    if (after_.support == nullptr) kernels_.next_kept(next, w, v, before, count, dual_);
+    const uint8_t* after = KeptBytes(after_, store_, tensor, first, count, next, is);
+    return kernels_.project_kept(v, gap, moved, w, before, after, count, dual_);
+  }
+
+  const ParameterStore& store_;
+  const OptimizerKernels& kernels_;
+  const Kept& before_;
+  const Kept& after_;
+  float dual_;
+};
+
+Sums ReplaceV(const ParameterStore& store, const Kept& before, const Kept& after,
+              const ProjectOptions& options) {
+  const Replacement replacement(store, KernelsOf(options.backend), before, after);
+  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), Which::kPruned);
   std::vector<Sums> partial(stretches.size());
   const int64_t bytes = store.elements() * 3 * static_cast<int64_t>(sizeof(float));
   ParallelFor(ThreadsFor(bytes, options.threads), static_cast<int64_t>(stretches.size()),
               [&](int64_t i, int) {
-                const size_t t = stretches[i].tensor;
                 Sums sums;
                 ForBlocks(stretches[i], [&](int64_t first, int64_t count) {
-                  ProjectBlock(KernelsOf(options.backend), store, t, before, after[t], first, count,
-                               sums);
+                  replacement.Block(stretches[i].tensor, first, count, sums);
                 });
                 partial[i] = sums;
               });
@@ -121,147 +205,43 @@ Sums ReplaceV(const ParameterStore& store, const AdmmState& before,
   return total;
 }
 
-// Calls body(tensor, stretch) for stretches of the prunable tensors, in parallel, and adds up what
-// it returns by tensor.
-template <class Body>
-std::vector<int64_t> SumOverPrunable(const ParameterStore& store, int threads, const Body& body) {
-  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), true);
-  std::vector<int64_t> partial(stretches.size());
-  const int64_t bytes = store.elements() * 2 * static_cast<int64_t>(sizeof(float));
-  ParallelFor(ThreadsFor(bytes, threads), static_cast<int64_t>(stretches.size()),
-              [&](int64_t i, int) { partial[i] = body(stretches[i]); });
-  std::vector<int64_t> sums(store.tensors().size());
-  for (size_t i = 0; i < stretches.size(); ++i) sums[stretches[i].tensor] += partial[i];
-  return sums;
-}
-
-// Writes keep(tensor, index) over the mask; returns how many were kept both before and now.
-template <class KeepOf>
-int64_t WriteMask(ParameterStore& store, int threads, const KeepOf& keep) {
-  store.AllocateMask();
-  const std::vector<int64_t> common =
-      SumOverPrunable(store, threads, [&](const Stretch& stretch) -> int64_t {
-        uint8_t* mask = store.Mask(stretch.tensor);
-        int64_t both = 0;
-        for (int64_t i = stretch.first; i < stretch.first + stretch.count; ++i) {
-          const bool kept = keep(stretch.tensor, i);
-          both += kept && mask[i] != 0;
-          mask[i] = kept ? 1 : 0;
-        }
-        return both;
-      });
-  return std::accumulate(common.begin(), common.end(), int64_t{0});
-}
-
-bool Keeps(const TensorThreshold& threshold, const float* values, int64_t index) {
-  const uint64_t key = std::bit_cast<uint32_t>(values[index]) & 0x7fffffff;
-  return key >= threshold.tie_end || (key >= threshold.tie_begin && index < threshold.tie_cut);
-}
-
-// Zeroes what the mask removes.
-MaskResult ZeroRemoved(ParameterStore& store, int threads, int64_t common) {
-  const OptimizerKernels& kernels = KernelsOf(nullptr);
-  MaskResult result;
-  result.kept = SumOverPrunable(store, threads, [&](const Stretch& stretch) -> int64_t {
-    const auto& [t, first, count] = stretch;
-    const uint8_t* keep = store.Mask(t) + first;
-    for (Slot slot : {Slot::kParameters, Slot::kFirstMoment, Slot::kSecondMoment, Slot::kAverage}) {
-      if (store.Has(slot)) kernels.keep(store.Data(slot, t) + first, keep, count);
-    }
-    return count - std::count(keep, keep + count, uint8_t{0});
-  });
-  for (size_t t = 0; t < store.tensors().size(); ++t) {
-    if (!store.tensors()[t].prune) result.kept[t] = store.tensors()[t].count;
-  }
-  result.common = common;
-  return result;
-}
-
 }  // namespace
 
 ProjectResult AdmmProject(ParameterStore& store, const ProjectOptions& options) {
   const std::scoped_lock lock(store.mutex);
   store.Allocate(Slot::kAdmm);
-  AdmmState before = store.admm;
-  if (before.thresholds.empty()) before.thresholds.resize(store.tensors().size());  // keep all
-  Selection selection = SelectNext(store, before, options);
-  const Sums sums = ReplaceV(store, before, selection.tensors, options);
+  const bool begun = !store.admm.thresholds.empty();
+  const std::vector<TensorThreshold> keep_all(store.tensors().size());
+  const Kept before{begun ? store.admm.thresholds : keep_all,
+                    store.admm.by_support ? store.SupportBytes() : nullptr};
+  Choice choice = ChooseNext(store, before, options);
+  const uint8_t* support =
+      choice.support ? reinterpret_cast<const uint8_t*>(choice.support->data()) : nullptr;
+  const Sums sums = ReplaceV(store, before, {choice.selection.tensors, support}, options);
   ProjectResult result{
-      std::sqrt(sums.gap), std::sqrt(sums.moved), sums.changed, 0, selection.removed, {}};
+      std::sqrt(sums.gap), std::sqrt(sums.moved), sums.changed, 0, choice.selection.removed, {}};
   for (size_t t = 0; t < store.tensors().size(); ++t) {
     if (store.tensors()[t].prune) result.weights += store.tensors()[t].count;
-    result.removed_by_tensor.push_back(selection.tensors[t].removed);
+    result.removed_by_tensor.push_back(choice.selection.tensors[t].removed);
   }
-  store.admm = {before.rho, 1, std::move(selection.tensors)};
+  if (support != nullptr) {
+    store.AllocateSupport();
+    std::copy_n(support, store.PaddedElements(), store.SupportBytes());
+  }
+  store.admm = {store.admm.rho, 1, std::move(choice.selection.tensors), support != nullptr};
   return result;
 }
 
-MaskResult MaskBySupport(ParameterStore& store, int threads) {
+void SetGrouping(ParameterStore& store, std::optional<Grouping> grouping) {
   const std::scoped_lock lock(store.mutex);
-  if (store.admm.thresholds.empty() || !store.Has(Slot::kAdmm)) {
-    throw Error("INVALID_OPTION", "Expected a projection before the mask of its support, got none");
+  std::swap(store.grouping, grouping);
+  if (!store.grouping) return;
+  try {
+    const GroupedStore checked(store, [](size_t) { return std::make_unique<MemorySource>(nullptr); });
+  } catch (const Error&) {
+    std::swap(store.grouping, grouping);
+    throw;
   }
-  const int64_t common = WriteMask(store, threads, [&](size_t t, int64_t i) {
-    return Keeps(store.admm.thresholds[t], store.Data(Slot::kAdmm, t), i);
-  });
-  return ZeroRemoved(store, threads, common);
-}
-
-MaskResult MaskBySelection(ParameterStore& store, const std::vector<TensorThreshold>& thresholds,
-                           int threads) {
-  const std::scoped_lock lock(store.mutex);
-  std::vector<TensorThreshold> all;
-  size_t used = 0;
-  for (const StoreTensor& tensor : store.tensors()) {
-    all.emplace_back();
-    if (!tensor.prune) continue;
-    if (used < thresholds.size()) all.back() = thresholds[used];
-    ++used;
-  }
-  if (used != thresholds.size()) {
-    throw Error("INVALID_OPTION", "Expected a selection over the " + std::to_string(used) +
-                                      " prunable tensors, got one over " +
-                                      std::to_string(thresholds.size()));
-  }
-  const int64_t common = WriteMask(store, threads, [&](size_t t, int64_t i) {
-    return Keeps(all[t], store.Data(Slot::kParameters, t), i);
-  });
-  return ZeroRemoved(store, threads, common);
-}
-
-MaskResult MaskByZeros(ParameterStore& store, int threads) {
-  const std::scoped_lock lock(store.mutex);
-  const int64_t common = WriteMask(store, threads, [&](size_t t, int64_t i) {
-    return store.Data(Slot::kParameters, t)[i] != 0;
-  });
-  return ZeroRemoved(store, threads, common);
-}
-
-MaskResult ApplyStoreMask(ParameterStore& store, int threads) {
-  const std::scoped_lock lock(store.mutex);
-  store.AllocateMask();
-  const int64_t common =
-      WriteMask(store, threads, [&](size_t t, int64_t i) { return store.Mask(t)[i] != 0; });
-  return ZeroRemoved(store, threads, common);
-}
-
-void ClearMask(ParameterStore& store) {
-  const std::scoped_lock lock(store.mutex);
-  store.DropMask();
-}
-
-int64_t RevivedWeights(ParameterStore& store) {
-  const std::scoped_lock lock(store.mutex);
-  if (!store.HasMask()) return 0;
-  const std::vector<int64_t> revived = SumOverPrunable(store, 0, [&](const Stretch& stretch) {
-    const uint8_t* keep = store.Mask(stretch.tensor);
-    const float* w = store.Data(Slot::kParameters, stretch.tensor);
-    int64_t count = 0;
-    for (int64_t i = stretch.first; i < stretch.first + stretch.count; ++i)
-      count += keep[i] == 0 && w[i] != 0;
-    return count;
-  });
-  return std::accumulate(revived.begin(), revived.end(), int64_t{0});
 }
 
 void RestoreAdmm(ParameterStore& store, AdmmState state) {
@@ -273,6 +253,7 @@ void RestoreAdmm(ParameterStore& store, AdmmState state) {
                                       std::to_string(state.thresholds.size()) + " thresholds");
   }
   store.Allocate(Slot::kAdmm);
+  if (state.by_support) store.AllocateSupport();
   store.admm = std::move(state);
 }
 

@@ -99,16 +99,23 @@ class Step {
     const double l2 = switches.decay ? options_.l2 : 0;
     if (!pulls && l2 == 0 && scale_ == 1) return g;
     kernels_.gradient(effective, g, w, count, scale_, static_cast<float>(l2));
-    if (pulls) {
-      const float* v = store_.Data(Slot::kAdmm, tensor) + first;
-      ForBounds(store_.admm.thresholds[tensor], first, count,
-                [&](int64_t at, int64_t part, uint32_t bound) {
-                  kernels_.pull(effective + at, w + at, v + at, part,
-                                static_cast<float>(options_.rho),
-                                {bound, static_cast<float>(store_.admm.dual)});
-                });
-    }
+    if (pulls) Pull(effective, tensor, first, count, w);
     return effective;
+  }
+
+  void Pull(float* effective, size_t tensor, int64_t first, int64_t count, const float* w) const {
+    const float* v = store_.Data(Slot::kAdmm, tensor) + first;
+    const auto rho = static_cast<float>(options_.rho);
+    const auto dual = static_cast<float>(store_.admm.dual);
+    if (store_.admm.by_support) {
+      const uint8_t* keep = store_.SupportBytes() + store_.Offset(tensor) + first;
+      kernels_.pull_kept(effective, w, v, keep, count, rho, dual);
+      return;
+    }
+    ForBounds(store_.admm.thresholds[tensor], first, count,
+              [&](int64_t at, int64_t part, uint32_t bound) {
+                kernels_.pull(effective + at, w + at, v + at, part, rho, {bound, dual});
+              });
   }
 
   void Update(float* w, const float* e, size_t tensor, int64_t first, int64_t count) const {
@@ -181,7 +188,7 @@ void FollowRho(AdmmState& admm, double rho) {
 StepResult OptimizerStep(ParameterStore& store, const StepOptions& options) {
   const std::scoped_lock lock(store.mutex);
   Validate(store, options);
-  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), false);
+  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), Which::kAll);
   StepResult result;
   double clip = 1;
   if (options.max_gradient_norm > 0 || options.measure_norm) {
@@ -212,7 +219,7 @@ void UpdateAverage(ParameterStore& store, double rate, int threads, const Backen
   const double kept = store.Has(Slot::kAverage) ? rate : 0;
   store.Allocate(Slot::kAverage);
   const OptimizerKernels& kernels = BackendOf(backend).optimizer;
-  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), false);
+  const std::vector<Stretch> stretches = MakeStretches(store.tensors(), Which::kAll);
   ParallelFor(ThreadsFor(Streams(store, 2), threads), static_cast<int64_t>(stretches.size()),
               [&](int64_t i, int) {
                 const auto& [t, first, count] = stretches[i];

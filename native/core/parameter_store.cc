@@ -100,8 +100,16 @@ uint8_t* ParameterStore::MaskBytes() const {
 }
 
 uint8_t* ParameterStore::Mask(size_t tensor) const {
-  if (!masked_ || !tensors_[tensor].prune) return nullptr;
+  if (!masked_ || !IsMasked(tensor)) return nullptr;
   return MaskBytes() + offsets_[tensor];
+}
+
+uint8_t* ParameterStore::SupportBytes() const {
+  return support_ ? reinterpret_cast<uint8_t*>(support_->data()) : nullptr;
+}
+
+void ParameterStore::AllocateSupport() {
+  if (support_ == nullptr) support_ = Filled(padded_, 1);
 }
 
 }  // namespace secateur

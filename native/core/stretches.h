@@ -20,11 +20,17 @@ struct Stretch {
   int64_t count;
 };
 
-inline std::vector<Stretch> MakeStretches(const std::vector<StoreTensor>& tensors,
-                                          bool prunable_only) {
+// Which tensors of a store: all, those that are pruned, or those that masks apply to.
+enum class Which : uint8_t { kAll, kPruned, kMasked };
+
+inline bool Includes(Which which, const StoreTensor& tensor) {
+  return which == Which::kAll || tensor.prune || (which == Which::kMasked && tensor.follow);
+}
+
+inline std::vector<Stretch> MakeStretches(const std::vector<StoreTensor>& tensors, Which which) {
   std::vector<Stretch> stretches;
   for (size_t t = 0; t < tensors.size(); ++t) {
-    if (prunable_only && !tensors[t].prune) continue;
+    if (!Includes(which, tensors[t])) continue;
     for (int64_t first = 0; first < tensors[t].count; first += kStretch) {
       stretches.push_back({t, first, std::min(kStretch, tensors[t].count - first)});
     }

@@ -15,17 +15,38 @@ inline bool KeyAtLeast(float value, uint32_t bound) {
   return static_cast<int32_t>(KeyOf(value)) >= static_cast<int32_t>(bound);
 }
 
+// Whether a weight is kept: by its V's key, or by a byte of its own.
+struct ByBound {
+  uint32_t bound;
+  bool operator()(int64_t, float v) const { return KeyAtLeast(v, bound); }
+};
+struct ByByte {
+  const uint8_t* keep;
+  bool operator()(int64_t i, float) const { return keep[i] != 0; }
+};
+
 inline void Gradient(float* __restrict e, const float* __restrict g, const float* __restrict w,
                      int64_t count, float scale, float decay) noexcept {
   for (int64_t i = 0; i < count; ++i) e[i] = scale * g[i] + decay * w[i];
 }
 
-inline void Pull(float* __restrict e, const float* __restrict w, const float* __restrict v,
-                 int64_t count, float rho, AdmmArgs admm) noexcept {
+template <class Keeps>
+inline void PullWhere(float* __restrict e, const float* __restrict w, const float* __restrict v,
+                      int64_t count, float rho, float dual, Keeps keeps) {
   for (int64_t i = 0; i < count; ++i) {
-    const float target = KeyAtLeast(v[i], admm.bound) ? v[i] : -(admm.dual * v[i]);
+    const float target = keeps(i, v[i]) ? v[i] : -(dual * v[i]);
     e[i] = e[i] + rho * (w[i] - target);
   }
+}
+
+inline void Pull(float* e, const float* w, const float* v, int64_t count, float rho,
+                 AdmmArgs admm) noexcept {
+  PullWhere(e, w, v, count, rho, admm.dual, ByBound{admm.bound});
+}
+
+inline void PullKept(float* e, const float* w, const float* v, const uint8_t* keep, int64_t count,
+                     float rho, float dual) noexcept {
+  PullWhere(e, w, v, count, rho, dual, ByByte{keep});
 }
 
 inline void Blend(float* x, const float* y, int64_t count, float a, float b) noexcept {
@@ -89,22 +110,34 @@ inline void AddSquares(double* __restrict sums, const float* __restrict x, int64
   }
 }
 
-inline void Next(float* __restrict next, const float* __restrict w, const float* __restrict v,
-                 int64_t count, AdmmArgs admm) noexcept {
+template <class Keeps>
+inline void NextWhere(float* __restrict next, const float* __restrict w, const float* __restrict v,
+                      int64_t count, float dual, Keeps keeps) {
   for (int64_t i = 0; i < count; ++i) {
-    next[i] = KeyAtLeast(v[i], admm.bound) ? w[i] : w[i] + admm.dual * v[i];
+    next[i] = keeps(i, v[i]) ? w[i] : w[i] + dual * v[i];
   }
 }
 
-inline int64_t Project(float* __restrict v, float* __restrict gap, float* __restrict moved,
-                       const float* __restrict w, int64_t count, AdmmArgs before,
-                       uint32_t bound) noexcept {
+inline void Next(float* next, const float* w, const float* v, int64_t count,
+                 AdmmArgs admm) noexcept {
+  NextWhere(next, w, v, count, admm.dual, ByBound{admm.bound});
+}
+
+inline void NextKept(float* next, const float* w, const float* v, const uint8_t* keep,
+                     int64_t count, float dual) noexcept {
+  NextWhere(next, w, v, count, dual, ByByte{keep});
+}
+
+template <class Kept, class Keeps>
+inline int64_t ProjectWhere(float* __restrict v, float* __restrict gap, float* __restrict moved,
+                            const float* __restrict w, int64_t count, float dual, Kept was_kept,
+                            Keeps is_kept) {
   int32_t changed = 0;  // callers pass blocks
   for (int64_t i = 0; i < count; ++i) {
     const float old = v[i];
-    const bool kept = KeyAtLeast(old, before.bound);
-    const float next = kept ? w[i] : w[i] + before.dual * old;
-    const bool keeps = KeyAtLeast(next, bound);
+    const bool kept = was_kept(i, old);
+    const float next = kept ? w[i] : w[i] + dual * old;
+    const bool keeps = is_kept(i, next);
     const float z = keeps ? next : 0.0f;
     const float z_before = kept ? old : 0.0f;
     v[i] = next;
@@ -115,6 +148,18 @@ inline int64_t Project(float* __restrict v, float* __restrict gap, float* __rest
   return changed;
 }
 
+inline int64_t Project(float* v, float* gap, float* moved, const float* w, int64_t count,
+                       AdmmArgs before, uint32_t bound) noexcept {
+  return ProjectWhere(v, gap, moved, w, count, before.dual, ByBound{before.bound}, ByBound{bound});
+}
+
+inline int64_t ProjectKept(float* v, float* gap, float* moved, const float* w,
+                           const uint8_t* before, const uint8_t* after, int64_t count,
+                           float dual) noexcept {
+  return ProjectWhere(v, gap, moved, w, count, dual, ByByte{before}, ByByte{after});
+}
+
 constexpr OptimizerKernels OptimizerTable() {
-  return {&Gradient, &Pull, &Blend, &Momentum, &Adam, &Keep, &SumSquares, &AddSquares, &Next, &Project};
+  return {&Gradient,   &Pull,       &PullKept, &Blend,    &Momentum, &Adam, &Keep,
+          &SumSquares, &AddSquares, &Next,     &NextKept, &Project,  &ProjectKept};
 }

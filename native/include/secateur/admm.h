@@ -12,6 +12,7 @@
 
 namespace secateur {
 
+// Where the store has a grouping, groups are kept instead of weights, as SelectGroups says.
 struct ProjectOptions {
   double ratio = 0;  // in [0, 1): of the prunable weights, removed exactly round(ratio * N)
   Scope scope = Scope::kGlobal;
@@ -26,7 +27,9 @@ struct ProjectResult {
   int64_t changed = 0;  // weights that Z keeps now and did not before, or the other way round
   int64_t weights = 0;  // prunable ones
   int64_t removed = 0;
-  std::vector<int64_t> removed_by_tensor;  // 0 for tensors that are never pruned
+  // 0 for tensors that are never pruned; with a grouping also of those that follow, which `removed`
+  // does not count.
+  std::vector<int64_t> removed_by_tensor;
 };
 
 // V := W + U; Z := the projection of V that keeps its largest magnitudes; U := V - Z. The first
@@ -47,6 +50,14 @@ MaskResult MaskBySupport(ParameterStore& store, int threads);
 MaskResult MaskBySelection(ParameterStore& store, const std::vector<TensorThreshold>& thresholds,
                            int threads);
 MaskResult MaskByZeros(ParameterStore& store, int threads);
+
+// What a group selection over the parameters keeps, with the elements of tensors that follow; other
+// masks keep those. Throws what SelectGroups throws, and INVALID_OPTION without a grouping.
+MaskResult MaskByGroups(ParameterStore& store, const ProjectOptions& options);
+
+// Sets the grouping, or takes it away; the ADMM state stays as it is. Throws INVALID_OPTION where
+// it is not of the tensors that are pruned or follow, in order.
+void SetGrouping(ParameterStore& store, std::optional<Grouping> grouping);
 
 // Zeroes what the present mask removes; after a mask was written through its view.
 MaskResult ApplyStoreMask(ParameterStore& store, int threads);

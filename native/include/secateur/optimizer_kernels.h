@@ -42,6 +42,9 @@ struct OptimizerKernels {
   // e += rho * (w - Z + U)
   void (*pull)(float* e, const float* w, const float* v, int64_t count, float rho,
                AdmmArgs admm) noexcept;
+  // The same where the bytes say which weights are kept: keep is 0 or 1.
+  void (*pull_kept)(float* e, const float* w, const float* v, const uint8_t* keep, int64_t count,
+                    float rho, float dual) noexcept;
   // x = a * x + b * y; y may equal x
   void (*blend)(float* x, const float* y, int64_t count, float a, float b) noexcept;
   void (*momentum)(float* w, const float* e, float* m, int64_t count, MomentumArgs args) noexcept;
@@ -54,10 +57,14 @@ struct OptimizerKernels {
   void (*add_squares)(double* sums, const float* x, int64_t count) noexcept;
   // next = W + U: what the next projection looks at.
   void (*next)(float* next, const float* w, const float* v, int64_t count, AdmmArgs admm) noexcept;
+  void (*next_kept)(float* next, const float* w, const float* v, const uint8_t* keep, int64_t count,
+                    float dual) noexcept;
   // v = W + U under `before`; gap = W - Z and moved = Z - Z before, with Z by `bound` of the new v.
   // Returns how many weights changed sides.
   int64_t (*project)(float* v, float* gap, float* moved, const float* w, int64_t count,
                      AdmmArgs before, uint32_t bound) noexcept;
+  int64_t (*project_kept)(float* v, float* gap, float* moved, const float* w, const uint8_t* before,
+                          const uint8_t* after, int64_t count, float dual) noexcept;
 };
 
 }  // namespace secateur

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "secateur/groups.h"
 #include "secateur/select.h"
 
 namespace secateur {
@@ -23,6 +25,7 @@ struct StoreTensor {
   int64_t count = 0;
   bool prune = false;  // takes part in ADMM and in masks
   bool decay = false;  // takes part in weight decay
+  bool follow = false;  // not pruned by itself, but under the mask with the channels of others
 };
 
 // Arrays of one float an element. All begin as zeros.
@@ -36,13 +39,15 @@ enum class Slot : uint8_t {
 };
 inline constexpr int kSlots = 6;
 
-// What turns V into Z and U: Z = V where `thresholds` keep it, U = dual * V where they don't. When
-// rho changes, only `dual` does: U stays the gradient that it stands for, whether rho rises or
-// falls, and no pass over V is needed.
+// What turns V into Z and U: Z = V where it is kept, U = dual * V where it is not. `thresholds` say
+// what is kept, or after a projection by groups, which no threshold on V can tell, the store's
+// support. When rho changes, only `dual` does: U stays the gradient that it stands for, whether rho
+// rises or falls, and no pass over V is needed.
 struct AdmmState {
   double rho = 0;  // of the steps so far; 0: none yet
   double dual = 1;
   std::vector<TensorThreshold> thresholds;  // one a tensor of the store; empty: not begun
+  bool by_support = false;                  // then thresholds mean nothing
 };
 
 class ParameterStore {
@@ -75,14 +80,20 @@ class ParameterStore {
   int64_t PaddedElements() const { return padded_; }
   float* Data(Slot slot, size_t tensor = 0) const;
 
-  // One byte a weight of every tensor, 1 = keep; null when there is no mask or the tensor is never
-  // pruned.
+  // One byte a weight, 1 = keep; null when there is no mask or the tensor is never under it.
   uint8_t* Mask(size_t tensor) const;
-  uint8_t* MaskBytes() const;  // PaddedElements() bytes, of tensors that are never pruned too
+  uint8_t* MaskBytes() const;  // PaddedElements() bytes, of tensors that are never masked too
+  bool IsMasked(size_t tensor) const { return tensors_[tensor].prune || tensors_[tensor].follow; }
+
+  // The support of Z after a projection by groups, laid out as the mask; null when there is none.
+  uint8_t* SupportBytes() const;
+  void AllocateSupport();  // of ones, if it is not there
 
   // Held by every call that reads or writes the memory.
   std::mutex mutex;
   AdmmState admm;
+  // Of the tensors that are pruned or follow, in order. None: each weight by itself.
+  std::optional<Grouping> grouping;
 
  private:
   explicit ParameterStore(std::vector<StoreTensor> tensors);
@@ -94,6 +105,7 @@ class ParameterStore {
   int64_t padded_ = 0;
   std::array<std::unique_ptr<KeyBuffer>, kSlots> slots_;
   std::unique_ptr<KeyBuffer> mask_;
+  std::unique_ptr<KeyBuffer> support_;
   bool masked_ = false;
 };
 
