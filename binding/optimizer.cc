@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "convert.h"
+#include "groups.h"
 #include "secateur/admm.h"
 #include "secateur/optimizer.h"
 #include "selection_handle.h"
@@ -42,7 +43,7 @@ std::vector<StoreTensor> ParseStoreTensors(const Napi::Array& array) {
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const auto object = array.Get(i).As<Napi::Object>();
     tensors.push_back({GetString(object, "name"), GetInt(object, "size"), GetBool(object, "prune"),
-                       GetBool(object, "decay")});
+                       GetBool(object, "decay"), GetBool(object, "follow")});
   }
   return tensors;
 }
@@ -147,13 +148,33 @@ Napi::Value StoreMaskViews(const Napi::CallbackInfo& info) {
   return Guard(info.Env(), [&] { return MaskViews(info[0]); });
 }
 
-// bool ParameterStore::Has(Slot), HasMask()
-// storeHas(store: StoreHandle, slot: StoreSlot | 'mask'): boolean
+// uint8_t* ParameterStore::SupportBytes()
+// storeSupportViews(store: StoreHandle): Uint8Array<ArrayBuffer>[]
+Napi::Value StoreSupportViews(const Napi::CallbackInfo& info) {
+  return Guard(info.Env(), [&] { return SupportViews(info[0]); });
+}
+
+// bool ParameterStore::Has(Slot), HasMask(), admm.by_support, grouping
+// storeHas(store: StoreHandle, part: StorePart): boolean
 Napi::Value StoreHas(const Napi::CallbackInfo& info) {
   const auto store = UnwrapStore(info[0]);
   const std::scoped_lock lock(store->mutex);
-  const bool mask = info[1].ToString().Utf8Value() == "mask";
-  return Napi::Boolean::New(info.Env(), mask ? store->HasMask() : store->Has(ParseSlot(info[1])));
+  const std::string part = info[1].ToString().Utf8Value();
+  const bool has = part == "mask"       ? store->HasMask()
+                   : part == "support"  ? store->admm.by_support
+                   : part == "grouping" ? store->grouping.has_value()
+                                        : store->Has(ParseSlot(info[1]));
+  return Napi::Boolean::New(info.Env(), has);
+}
+
+// void SetGrouping(ParameterStore&, std::optional<Grouping>)
+// setStoreGrouping(store: StoreHandle, grouping?: NativeGrouping): void
+Napi::Value SetStoreGrouping(const Napi::CallbackInfo& info) {
+  const auto store = UnwrapStore(info[0]);
+  return Guard(info.Env(), [&] {
+    SetGrouping(*store, ParseGrouping(info[1]));
+    return info.Env().Undefined();
+  });
 }
 
 // void DisposeStore(handle)
@@ -205,6 +226,17 @@ Napi::Value Project(const Napi::CallbackInfo& info) {
       [](Napi::Env env, ProjectResult& result) { return WrapProject(env, result); });
 }
 
+// MaskResult MaskByGroups(ParameterStore&, const ProjectOptions&)
+// setMaskByGroups(store: StoreHandle, options: NativeProjectOptions): Promise<NativeMaskResult>
+Napi::Value SetMaskByGroups(const Napi::CallbackInfo& info) {
+  const auto store = UnwrapStore(info[0]);
+  const ProjectOptions options = ParseProjectOptions(info[1].As<Napi::Object>());
+  return Task<MaskResult>::Run(
+      info, info.Env().Undefined(),
+      [store, options](Monitor*) { return MaskByGroups(*store, options); },
+      [](Napi::Env env, MaskResult& result) { return WrapMask(env, result); });
+}
+
 // AdmmState ParameterStore::admm
 // admmState(store: StoreHandle): NativeAdmmState | undefined
 Napi::Value GetAdmmState(const Napi::CallbackInfo& info) {
@@ -224,11 +256,13 @@ Napi::Value GetAdmmState(const Napi::CallbackInfo& info) {
   object.Set("rho", store->admm.rho);
   object.Set("dual", store->admm.dual);
   object.Set("thresholds", thresholds);
+  object.Set("bySupport", store->admm.by_support);
   return object;
 }
 
 AdmmState ParseAdmmState(const Napi::Object& object) {
-  AdmmState state{GetDouble(object, "rho"), GetDouble(object, "dual"), {}};
+  AdmmState state{GetDouble(object, "rho"), GetDouble(object, "dual"), {}, false};
+  if (object.Has("bySupport")) state.by_support = GetBool(object, "bySupport");
   const Napi::Array array = GetArray(object, "thresholds");
   for (uint32_t i = 0; i < array.Length(); ++i) {
     const auto threshold = array.Get(i).As<Napi::Object>();
@@ -304,7 +338,9 @@ void AddOptimizer(Napi::Env env, Napi::Object exports) {
   add("storePrunable", StorePrunable);
   add("storeViews", StoreViews);
   add("storeMaskViews", StoreMaskViews);
+  add("storeSupportViews", StoreSupportViews);
   add("storeHas", StoreHas);
+  add("setStoreGrouping", SetStoreGrouping);
   add("disposeStore", Dispose);
   add("optimizerStep", StepSync);
   add("optimizerStepAsync", StepAsync);
@@ -313,6 +349,7 @@ void AddOptimizer(Napi::Env env, Napi::Object exports) {
   add("admmState", GetAdmmState);
   add("setAdmmState", SetAdmmState);
   add("setMask", SetMask);
+  add("setMaskByGroups", SetMaskByGroups);
   add("clearMask", Clear);
   add("revivedWeights", Revived);
 }

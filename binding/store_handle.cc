@@ -11,11 +11,14 @@ namespace {
 constexpr napi_type_tag kStoreTag = {0x8c1f42e97ad05b36, 0x91d3e60b7f28a4c5};
 using Shared = std::shared_ptr<ParameterStore>;
 
-// What a handle holds: the store, and this environment's buffers over its slots and its mask (the
-// last). Used on one JavaScript thread only.
+constexpr size_t kMaskBuffer = kSlots;
+constexpr size_t kSupportBuffer = kSlots + 1;
+
+// What a handle holds: the store, and this environment's buffers over its slots, its mask and its
+// support. Used on one JavaScript thread only.
 struct HeldStore {
   Shared store;
-  std::array<Napi::Reference<Napi::ArrayBuffer>, kSlots + 1> buffers;
+  std::array<Napi::Reference<Napi::ArrayBuffer>, kSlots + 2> buffers;
 };
 
 HeldStore& HeldBy(const Napi::Value& value) {
@@ -41,6 +44,24 @@ Napi::ArrayBuffer BufferOf(Napi::Env env, HeldStore& held, size_t index, void* d
     }
   }
   return reference.Value();
+}
+
+// One byte a weight, one array a tensor.
+Napi::Array ByteViews(const Napi::Value& handle, const ParameterStore& store, size_t index,
+                      uint8_t* bytes) {
+  const Napi::Env env = handle.Env();
+  Napi::Array views = Napi::Array::New(env, store.tensors().size());
+  for (uint32_t t = 0; t < store.tensors().size(); ++t) {
+    const auto count = static_cast<size_t>(store.tensors()[t].count);
+    if (store.PaddedElements() == 0) {
+      views.Set(t, Napi::Uint8Array::New(env, 0));
+      continue;
+    }
+    const Napi::ArrayBuffer buffer =
+        BufferOf(env, HeldBy(handle), index, bytes, store.PaddedElements());
+    views.Set(t, Napi::Uint8Array::New(env, count, buffer, static_cast<size_t>(store.Offset(t))));
+  }
+  return views;
 }
 
 }  // namespace
@@ -84,22 +105,17 @@ Napi::Array SlotViews(const Napi::Value& handle, Slot slot) {
 }
 
 Napi::Array MaskViews(const Napi::Value& handle) {
-  const Napi::Env env = handle.Env();
   const Shared store = UnwrapStore(handle);
   const std::scoped_lock lock(store->mutex);
   store->AllocateMask();
-  Napi::Array views = Napi::Array::New(env, store->tensors().size());
-  for (uint32_t t = 0; t < store->tensors().size(); ++t) {
-    const auto count = static_cast<size_t>(store->tensors()[t].count);
-    if (store->PaddedElements() == 0) {
-      views.Set(t, Napi::Uint8Array::New(env, 0));
-      continue;
-    }
-    const Napi::ArrayBuffer buffer =
-        BufferOf(env, HeldBy(handle), kSlots, store->MaskBytes(), store->PaddedElements());
-    views.Set(t, Napi::Uint8Array::New(env, count, buffer, static_cast<size_t>(store->Offset(t))));
-  }
-  return views;
+  return ByteViews(handle, *store, kMaskBuffer, store->MaskBytes());
+}
+
+Napi::Array SupportViews(const Napi::Value& handle) {
+  const Shared store = UnwrapStore(handle);
+  const std::scoped_lock lock(store->mutex);
+  store->AllocateSupport();
+  return ByteViews(handle, *store, kSupportBuffer, store->SupportBytes());
 }
 
 void DisposeStore(const Napi::Value& handle) {

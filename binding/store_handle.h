@@ -17,10 +17,11 @@ Napi::Value WrapStore(Napi::Env env, std::shared_ptr<ParameterStore> store);
 // Throws a TypeError when `value` is no handle of a store, INVALID_OPTION after DisposeStore.
 std::shared_ptr<ParameterStore> UnwrapStore(const Napi::Value& value);
 
-// Float32Arrays over one slot, or Uint8Arrays over the mask, one a tensor; both are made if they
-// are not there.
+// Float32Arrays over one slot, or Uint8Arrays over the mask or the support, one a tensor; all are
+// made if they are not there.
 Napi::Array SlotViews(const Napi::Value& handle, Slot slot);
 Napi::Array MaskViews(const Napi::Value& handle);
+Napi::Array SupportViews(const Napi::Value& handle);
 
 // Detaches the arrays made from this handle and lets go of the store. The second call does nothing.
 void DisposeStore(const Napi::Value& handle);

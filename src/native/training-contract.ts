@@ -2,6 +2,7 @@
 // Internal; src/training/optimizer.ts is the layer with defaults and checks. Definitions are in
 // native/include/secateur/{parameter_store,optimizer,admm}.h.
 import type { Scope, SelectionHandle } from './common-contract.js';
+import type { NativeGrouping } from './groups-contract.js';
 
 /** Opaque, type-tagged; of one thread of JavaScript's. */
 export type StoreHandle = { readonly __secateur: 'store' };
@@ -18,7 +19,12 @@ export interface NativeStoreTensor {
   prune: boolean;
   /** Takes part in weight decay. */
   decay: boolean;
+  /** Not pruned by itself, but under masks with the channels of others. */
+  follow: boolean;
 }
+
+/** What may be there or not. `support`: of a projection by groups. */
+export type StorePart = StoreSlot | 'mask' | 'support' | 'grouping';
 
 export interface NativeStepOptions {
   kind: 'sgd' | 'adam';
@@ -72,11 +78,13 @@ export interface NativeProjectResult {
   removedByTensor: number[];
 }
 
-/** What, with the slot `admm`, restores ADMM after an interruption. */
+/** What, with the slot `admm` and the support if there is one, restores ADMM after an interruption. */
 export interface NativeAdmmState {
   rho: number;
   dual: number;
   thresholds: { tieBegin: number; tieEnd: number; tieCut: number }[];
+  /** The last projection was by groups: the support says what Z keeps, not the thresholds. @default false */
+  bySupport?: boolean;
 }
 
 /** `support`: of ADMM's Z. `zeros`: the weights that are zero now. `present`: the mask as its views have it. */
@@ -101,7 +109,11 @@ export interface NativeTraining {
   storeViews(store: StoreHandle, slot: StoreSlot): Float32Array<ArrayBuffer>[];
   /** One byte a weight, 1 = keep. Makes a mask of ones if there is none. */
   storeMaskViews(store: StoreHandle): Uint8Array<ArrayBuffer>[];
-  storeHas(store: StoreHandle, slot: StoreSlot | 'mask'): boolean;
+  /** One byte a weight, 1 = Z keeps it, after a projection by groups; else ones. */
+  storeSupportViews(store: StoreHandle): Uint8Array<ArrayBuffer>[];
+  storeHas(store: StoreHandle, part: StorePart): boolean;
+  /** Of the tensors that are pruned or follow, in order; projections and `setMaskByGroups` go by it. None: weights. */
+  setStoreGrouping(store: StoreHandle, grouping?: NativeGrouping): void;
   /** Detaches the views made from this handle; the memory goes with the last holder. */
   disposeStore(store: StoreHandle): void;
   optimizerStep(store: StoreHandle, options: NativeStepOptions): NativeStepResult;
@@ -115,6 +127,8 @@ export interface NativeTraining {
   setAdmmState(store: StoreHandle, state?: NativeAdmmState): void;
   /** Sets the mask and zeroes what it removes. A selection must be of the prunable tensors' parameters, in order. */
   setMask(store: StoreHandle, by: SelectionHandle | NativeMaskSource, threads: number): NativeMaskResult;
+  /** What a selection of groups over the parameters keeps, with what follows them. */
+  setMaskByGroups(store: StoreHandle, options: NativeProjectOptions): Promise<NativeMaskResult>;
   clearMask(store: StoreHandle): void;
   /** Weights that are not zero though the mask removes them. */
   revivedWeights(store: StoreHandle): number;

@@ -3,12 +3,14 @@
 import { invalidOption } from '../errors.js';
 import { callNative, callNativeSync } from '../native/addon.js';
 import type { Scope } from '../native/contract.js';
+import type { NativeGrouping } from '../native/groups-contract.js';
 import type {
   NativeAdmmState,
   NativeMaskResult,
   NativeMaskSource,
   NativeProjectResult,
   StoreHandle,
+  StorePart,
   StoreSlot,
 } from '../native/training-contract.js';
 import { checkKeys, checkNumber } from '../options.js';
@@ -21,8 +23,11 @@ export interface ParameterOptions {
   prune?: boolean;
   /** Takes part in weight decay. @default the value of `prune`: biases and scales do not decay */
   decay?: boolean;
+  /** Not pruned by itself, but its elements go with the channels that a grouping says. @default false */
+  follow?: boolean;
 }
 
+/** What is kept. With a grouping, groups are, as many as the ratio lets go; n:m has its own ratio. */
 export interface ProjectionOptions {
   /** Removal ratio in [0, 1): of the prunable weights exactly round(ratio * N) are zero in Z. */
   ratio: number;
@@ -53,10 +58,11 @@ export class ParameterStore {
   /** @throws SecateurError INVALID_OPTION */
   static create(tensors: readonly ParameterOptions[]): ParameterStore {
     if (!Array.isArray(tensors)) throw invalidOption('tensors', 'an array', tensors);
-    const native = tensors.map(({ name, size, prune = false, decay = prune, ...unknown }: ParameterOptions) => {
-      checkKeys('option', Object.keys(unknown), ['name', 'size', 'prune', 'decay']);
+    const native = tensors.map((options: ParameterOptions) => {
+      checkKeys('option', Object.keys(options), ['name', 'size', 'prune', 'decay', 'follow']);
+      const { name, size, prune = false, decay = prune, follow = false } = options;
       checkNumber(`size of ${name}`, size, { least: 0, whole: true });
-      return { name: String(name), size, prune, decay };
+      return { name: String(name), size, prune, decay, follow };
     });
     return new ParameterStore(callNativeSync((addon) => addon.createStore(native)));
   }
@@ -82,13 +88,28 @@ export class ParameterStore {
   }
 
   /** Whether there is memory of that kind; asking for its views would make it. */
-  has(slot: StoreSlot | 'mask'): boolean {
-    return callNativeSync((addon) => addon.storeHas(this.handle, slot));
+  has(part: StorePart): boolean {
+    return callNativeSync((addon) => addon.storeHas(this.handle, part));
   }
 
   /** One byte a weight, 1 = keep; call `setMask('present')` after writing. Makes a mask of ones if there is none. */
   maskViews(): Uint8Array<ArrayBuffer>[] {
     return callNativeSync((addon) => addon.storeMaskViews(this.handle));
+  }
+
+  /** One byte a weight, 1 = in Z's support, after a projection by groups; what saves and restores it. */
+  supportViews(): Uint8Array<ArrayBuffer>[] {
+    return callNativeSync((addon) => addon.storeSupportViews(this.handle));
+  }
+
+  /**
+   * From now on `project` and `setMaskByMagnitude` keep groups of weights: channels, blocks, or n of m.
+   *
+   * @param grouping Of the tensors with `prune` or `follow`, in order; undefined: single weights again.
+   * @throws SecateurError INVALID_OPTION where it is of other tensors.
+   */
+  setGrouping(grouping: NativeGrouping | undefined): void {
+    callNativeSync((addon) => addon.setStoreGrouping(this.handle, grouping));
   }
 
   /** Detaches this object's views and lets go of the memory, which goes when no thread holds it. */
@@ -137,6 +158,9 @@ export class ParameterStore {
   async setMaskByMagnitude(options: ProjectionOptions): Promise<NativeMaskResult> {
     const { ratio, scope = 'global', minKeep = 0, threads = 0 } = options;
     checkNumber('ratio', ratio, { least: 0, below: 1 });
+    if (this.has('grouping')) {
+      return await callNative((addon) => addon.setMaskByGroups(this.handle, { ratio, scope, minKeep, threads }));
+    }
     const prunable = this.prunable();
     const tensors = this.views('parameters')
       .filter((_, t) => prunable[t])
