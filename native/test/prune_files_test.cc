@@ -10,9 +10,11 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "core/varint.h"
 #include "data.h"
+#include "groups_reference.h"
 #include "reference.h"
 #include "test.h"
 
@@ -263,6 +265,46 @@ TEST(VarintsKeepTheirLengths) {
   for (size_t i = 0; i < values.size(); ++i) {
     const uint64_t key = values[i] & 0x7fff;
     EXPECT_EQ(key, kept[0][i] ? weights.Key(static_cast<int64_t>(i)) : uint64_t{0});
+  }
+}
+
+// Channels of both tensors, and n of m: as the selection says, in the file and in the counts.
+TEST(WritesWhatGroupSelectionsKeep) {
+  for (const DType dtype : {DType::kFloat32, DType::kFloat16, DType::kFloat64}) {
+    for (const GroupRule rule : {GroupRule::kWhole, GroupRule::kWithin}) {
+      Case test(96 * 1000, dtype);
+      test.job.tensors[1].count -= 1;  // of the second, which has one more
+      test.job.tensors[1].runs[0].bytes -= ElementBytes(dtype);
+      test.weights[1].bytes.resize(test.weights[0].bytes.size());
+      test.job.grouping = Grouping{
+          rule, 3, {{{1, 1, 1000, 96}, 1, 96, {}, false}, {{1, 96, 1000, 1}, 1, 96, {}, false}}};
+      if (rule == GroupRule::kWithin) {
+        for (GroupedTensor& tensor : test.job.grouping->tensors) tensor.block_columns = 8;
+      }
+      const Kept kept = rule == GroupRule::kWithin
+                            ? WithinKept(test.weights, *test.job.grouping)
+                            : WholeKept(test.weights, *test.job.grouping, 0.9, 0, false);
+      const std::vector<OutputSpec> outputs = std::exchange(test.job.outputs, {});
+      const PruneResult planned = PruneFiles(test.job);
+      test.job.outputs = outputs;
+      const PruneResult result = PruneFiles(test.job);
+      EXPECT(planned.zeros == result.zeros);
+      EXPECT_EQ(result.groups->removed, result.selections[0].removed);
+      std::string expected = test.text;
+      const int64_t element = ElementBytes(dtype);
+      const int64_t places[] = {5, 5 + 96000 * element + 6};
+      for (size_t t = 0; t < 2; ++t) {
+        int64_t removed = 0;
+        for (int64_t i = 0; i < 96000; ++i) {
+          if (kept[t][i]) continue;
+          ++removed;
+          std::fill_n(expected.begin() + places[t] + i * element, element, '\0');
+        }
+        EXPECT_EQ(result.groups->tensors[t].removed, removed);
+        EXPECT(result.zeros[t] >= removed);
+      }
+      EXPECT(Get(test.folder.At("out")) == expected);
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 // ("Expected --ratio to be a number in [0, 1), got 1.2"). Options that several commands share are declared here once.
 import { type Command, Option } from 'commander';
 import { invalidOption, SecateurError } from '../errors.js';
-import { type Granularity, parseGranularity } from '../prune/granularity.js';
+import { fixedRatio, type Granularity, parseGranularity } from '../prune/granularity.js';
 
 /** A parser for commander: the text, and what an earlier use of the same option gave. */
 type Parser<T> = (text: string, previous: T | undefined) => T;
@@ -105,12 +105,21 @@ export function outputFile(): Parser<string> {
   };
 }
 
-/** `--granularity`, in one of its four forms. */
-export function granularity(): Parser<Granularity> {
-  return (text) => {
+/** `--granularity`, the same everywhere. */
+export function granularityOption(): Option {
+  return new Option(
+    '-g, --granularity <what>',
+    'what goes as one: weight, channel, N:M such as 2:4, or block:RxC (default: weight)',
+  ).argParser((text) => {
     parseGranularity(text, '--granularity');
     return text as Granularity;
-  };
+  });
+}
+
+/** `--ratio`, which is needed unless the granularity is N:M, which has its own. */
+export function ratioFor(options: { ratio?: number; granularity?: Granularity }): number {
+  const fixed = fixedRatio(parseGranularity(options.granularity ?? 'weight'));
+  return required(options.ratio ?? fixed, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
 }
 
 /** `--threads`, the same everywhere. */

@@ -7,6 +7,7 @@ import { materialize } from '../onnx/payload.js';
 import { type ModelProto, ModelProtoSchema, type TensorProto } from '../onnx/schema/onnx_pb.js';
 import { writeModel } from '../onnx/write.js';
 import { channelBlock } from './channel-block.js';
+import { nativeGrouping } from './grouping.js';
 import { ParameterStore } from './parameter-store.js';
 import { prepareTraining, type Trainable, type TrainableOptions } from './trainable.js';
 
@@ -26,10 +27,11 @@ export async function loadTrainable(source: string | ModelProto, options: Traina
 /** Moves the parameters and statistics of a model into stores. */
 export function intoStores(model: ModelProto, trainable: Trainable): LoadedTrainable {
   const store = ParameterStore.create(
-    trainable.parameters.map(({ name, shape, prune, decay = prune }) => {
-      return { name, size: elementsOf(shape), prune, decay };
+    trainable.parameters.map(({ name, shape, prune, decay = prune, grouped }) => {
+      return { name, size: elementsOf(shape), prune, decay, follow: !prune && grouped !== undefined };
     }),
   );
+  store.setGrouping(nativeGrouping(trainable.parameters, trainable.grouping));
   const buffers = ParameterStore.create(
     trainable.buffers.map(({ name, shape }) => ({ name, size: elementsOf(shape), prune: false })),
   );

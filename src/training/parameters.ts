@@ -1,6 +1,7 @@
 // Which initializers of a model are trained, which of those are pruned, and which only follow along. Looks at the graph
 // and the globs; the gradients are autodiff's business.
 import { SecateurError } from '../errors.js';
+import type { NativeGroupedTensor } from '../native/groups-contract.js';
 import { elementType } from '../onnx/dtypes.js';
 import { isStandard } from '../onnx/graph.js';
 import type { ModelProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.js';
@@ -24,6 +25,8 @@ export interface Parameter {
   readonly prune: boolean;
   /** Takes part in weight decay. @default as `prune`: biases and scales do not */
   readonly decay?: boolean;
+  /** How it is cut into groups, or whose channels it follows; undefined where single weights are pruned. */
+  readonly grouped?: NativeGroupedTensor | undefined;
 }
 
 /** Inputs that hold numbers to learn, by operator; those of BatchNormalization's statistics are not among them. */

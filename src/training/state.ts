@@ -16,6 +16,7 @@ const slots: Readonly<Record<string, StoreSlot>> = {
   'secateur.average': 'average',
 };
 const MASK = 'secateur.mask';
+const SUPPORT = 'secateur.support';
 const FLOAT = 1;
 const UINT8 = 2;
 const GROUP = 'group0';
@@ -61,22 +62,22 @@ export async function restoreState(path: string, trainer: Trainer): Promise<unkn
     const tensors = [...states].flatMap(([parameter, list]) => renamed(list, name, parameter));
     if (tensors.length > 0) fill(store.views(slot), trainable.parameters, tensors);
   }
-  restoreMask(store, trainer, states);
+  restoreBytes(trainer, states);
   store.admmState = (JSON.parse(properties.get('secateur.admm') ?? 'null') ?? undefined) as NativeAdmmState | undefined;
   await trainer.setSteps(checkpoint.optimizerGroups[0]?.step ?? 0);
   return JSON.parse(properties.get('secateur.note') ?? 'null');
 }
 
-function restoreMask(store: ParameterStore, trainer: Trainer, states: ReadonlyMap<string, CheckpointTensor[]>): void {
-  const masks = [...states].flatMap(([parameter, list]) => renamed(list, MASK, parameter));
+/** The mask, and the support that a projection by groups has left. */
+function restoreBytes({ store, trainable }: Trainer, states: ReadonlyMap<string, CheckpointTensor[]>): void {
+  const saved = (key: string) => [...states].flatMap(([parameter, list]) => renamed(list, key, parameter));
+  const [masks, supports] = [saved(MASK), saved(SUPPORT)];
   store.clearMask();
-  if (masks.length === 0) return;
-  for (const [index, view] of store.maskViews().entries()) {
-    const name = trainer.trainable.parameters[index]?.name;
-    const mask = masks.find((tensor) => tensor.name === name);
-    if (mask !== undefined) view.set(mask.data);
+  if (masks.length > 0) {
+    fill(store.maskViews(), trainable.parameters, masks);
+    store.setMask('present');
   }
-  store.setMask('present');
+  if (supports.length > 0) fill(store.supportViews(), trainable.parameters, supports);
 }
 
 function tensorsOf(store: ParameterStore, list: readonly { name: string; shape: readonly number[] }[]) {
@@ -101,6 +102,7 @@ function stateOf(
     .filter(([, slot]) => store.has(slot))
     .map(([key, slot]) => tensor(key, shape, store.views(slot)[index] ?? new Float32Array(0)));
   if (store.has('mask')) momentums.push(tensor(MASK, shape, store.maskViews()[index] ?? new Uint8Array(0)));
+  if (store.has('support')) momentums.push(tensor(SUPPORT, shape, store.supportViews()[index] ?? new Uint8Array(0)));
   return { parameter: name, momentums };
 }
 
@@ -109,7 +111,7 @@ function renamed(list: readonly CheckpointTensor[], key: string, parameter: stri
 }
 
 function fill(
-  views: readonly Float32Array[],
+  views: readonly (Float32Array | Uint8Array)[],
   list: readonly { name: string }[],
   tensors: readonly CheckpointTensor[],
 ): void {
@@ -126,8 +128,9 @@ function fill(
 }
 
 /** Tells models apart by the names and shapes of what is trained, and by what is pruned. */
-function fingerprint({ trainable: { parameters, buffers } }: Trainer): string {
+function fingerprint({ trainable: { parameters, buffers, grouping } }: Trainer): string {
   const facts = [
+    grouping?.granularity ?? 'weight',
     ...parameters.map(({ name, shape, prune }) => [name, shape, prune]),
     ...buffers.map(({ name, shape }) => [name, shape]),
   ];

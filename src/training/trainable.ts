@@ -7,12 +7,17 @@ import { buildTrainingGraph } from '../autodiff/training-graph.js';
 import { toTrainingMode } from '../autodiff/training-mode.js';
 import { valueInfo } from '../onnx/build/tensors.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
+import type { Granularity } from '../prune/granularity.js';
 import type { PlannedBuffer } from './engine/plan.js';
 import { type Evaluable, type LossChoice, withLoss } from './evaluable.js';
+import { groupParameters, type ParameterGrouping } from './grouping.js';
 import { findFrozen, findParameters, type Parameter, type ParameterFilters } from './parameters.js';
 import { probeShapes } from './probe.js';
 
-export interface TrainableOptions extends ParameterFilters, LossChoice {}
+export interface TrainableOptions extends ParameterFilters, LossChoice {
+  /** What is pruned as one; see `PruneOptions`. @default 'weight' */
+  granularity?: Granularity | undefined;
+}
 
 /** What a trainer runs. */
 export interface Trainable extends Evaluable {
@@ -21,6 +26,8 @@ export interface Trainable extends Evaluable {
   /** Feeds and parameters in; the loss and the model's outputs. */
   readonly evaluation: ModelProto;
   readonly parameters: readonly Parameter[];
+  /** Undefined where single weights are pruned. */
+  readonly grouping?: ParameterGrouping | undefined;
   /** Gradient outputs, one a parameter. */
   readonly gradients: readonly string[];
   /** Running statistics: inputs of both graphs, and the outputs of the training graph that are their next values. */
@@ -46,7 +53,8 @@ export async function prepareTraining(
   { channelBlock }: Layout = {},
 ): Promise<Trainable> {
   const { model, evaluable } = await withLoss(source, options);
-  const parameters = findParameters(model, options);
+  const { granularity, exclude } = options;
+  const { parameters, grouping } = groupParameters(model, findParameters(model, options), granularity, exclude);
   const mode = toTrainingMode(model);
   const shapes = await probeShapes(mode.model, options.inputShapes);
   const names = parameters.map(({ name }) => name);
@@ -61,6 +69,7 @@ export async function prepareTraining(
     training,
     evaluation,
     parameters,
+    grouping,
     gradients: names.map((name) => gradients.get(name) ?? ''),
     buffers,
     frozen: findFrozen(model, [...names, ...mode.running.keys()]),

@@ -64,7 +64,7 @@ export interface Step {
 
 const FIT_KEYS = ['epochs', 'from', 'learningRate', 'rho', 'signal'];
 const KEYS = [
-  ...['include', 'exclude', 'trainable', 'frozen', 'loss', 'lossOutput', 'inputShapes'],
+  ...['include', 'exclude', 'trainable', 'frozen', 'granularity', 'loss', 'lossOutput', 'inputShapes'],
   ...['optimizer', 'accumulate', 'averageDecay', 'threads'],
 ];
 const defaultOptimizer: OptimizerOptions = { type: 'adamw', learningRate: 1e-3 };

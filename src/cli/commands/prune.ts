@@ -1,14 +1,14 @@
 // `secateur prune`: sets the smallest weights of a model to zero and says what that did, counted from the written file.
 import { type Command, Option } from 'commander';
 import { type Granularity, type PruneReport, prune } from '../../index.js';
-import { fixedRatio, parseGranularity } from '../../prune/granularity.js';
 import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
 import {
   addOutputOptions,
-  granularity,
+  granularityOption,
   oneOf,
   outputFile,
   ratio as parseRatio,
+  ratioFor,
   real,
   required,
   texts,
@@ -81,11 +81,7 @@ export function addPrune(program: Command, run: Runner): void {
       'fraction of the prunable weights to remove, [0, 1) (needed, but not with N:M)',
       parseRatio('--ratio'),
     )
-    .option(
-      '-g, --granularity <what>',
-      'what goes as one: weight, channel, N:M such as 2:4, or block:RxC (default: weight)',
-      granularity(),
-    )
+    .addOption(granularityOption())
     .addOption(scopeOption())
     .option(
       '--min-keep <number>',
@@ -123,12 +119,11 @@ async function pruneModel(
   { terminal, progress, signal }: CommandContext,
 ): Promise<void> {
   const { json: _, quiet: __, output, dryRun = false, ...selection } = options;
-  if (fixedRatio(parseGranularity(options.granularity ?? 'weight')) === undefined) {
-    required(options.ratio, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
-  }
+  const ratio = ratioFor(options);
   if (!dryRun) required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
   const report = await prune(model, {
     ...selection,
+    ratio,
     ...(output === undefined ? {} : { output }),
     dryRun,
     signal,

@@ -1,7 +1,7 @@
 // `secateur retrain`: prunes a model while it is trained, by ADMM or by magnitude, and retrains what is left.
 import type { Command } from 'commander';
 import { type AdmmOptions, admm, type MagnitudeOptions, magnitude } from '../../index.js';
-import { addOutputOptions, integer, oneOf, ratio, ratios, real, required } from '../options.js';
+import { addOutputOptions, granularityOption, integer, oneOf, ratio, ratioFor, ratios, real } from '../options.js';
 import type { Runner } from '../run.js';
 import { addTrainingOptions, highestRate, rateOf, type TrainingOptions } from '../training/options.js';
 import { type Method, runTraining } from '../training/run.js';
@@ -13,6 +13,9 @@ Methods:
              exactly the ratio, and retrained
   magnitude  the smallest weights are removed at once, and the rest retrained
   gradual    the same at a ratio that rises over --iterations epochs
+
+--granularity prunes whole channels, blocks or 2:4, in projections and masks
+alike; see \`secateur prune --help\`.
 
 No removed weight comes back while retraining: momenta and weight decay are
 masked too, and every epoch is checked.
@@ -45,6 +48,7 @@ export function addRetrain(program: Command, run: Runner): void {
     .description('Prunes a model by one removal ratio while training it, and retrains the weights that are left.')
     .argument('<model>', 'ONNX file, trained; its external data is found beside it')
     .option('-r, --ratio <number>', 'fraction of the prunable weights to remove, [0, 1) (needed)', ratio('--ratio'))
+    .addOption(granularityOption())
     .option(
       '--method <name>',
       'admm, magnitude or gradual (default: admm)',
@@ -71,7 +75,7 @@ export function addRetrain(program: Command, run: Runner): void {
 }
 
 function methodOf(options: Options): Method {
-  const target = required(options.ratio, '--ratio NUMBER', 'the fraction of the weights to remove, in [0, 1)');
+  const target = ratioFor(options);
   const { method = 'admm', scope = 'global', minKeep = 0, retrainEpochs = 12 } = options;
   const retrainLearningRate = rateOf({ ...options, lr: options.retrainLr ?? highestRate(options) });
   const common = {

@@ -4,6 +4,7 @@ import {
   Batches,
   type DataRate,
   type Dataset,
+  type Granularity,
   openDataset,
   parseAugmentations,
   Trainer,
@@ -32,6 +33,7 @@ export interface TrainingOptions extends LossOptions {
   frozen?: string[];
   include?: string[];
   exclude?: string[];
+  granularity?: Granularity;
   threads?: number;
   checkpoint?: string | false;
   resume?: boolean;
@@ -85,7 +87,7 @@ export function addTrainingOptions(command: Command): Command {
 
 /** Opens a model for training. */
 export async function openTrainer(model: string, options: TrainingOptions): Promise<Trainer> {
-  const { accumulate, average, trainable, frozen, include, exclude, threads } = options;
+  const { accumulate, average, trainable, frozen, include, exclude, granularity, threads } = options;
   return await Trainer.create(model, {
     ...lossOf(options),
     optimizer: optimizerOf(options),
@@ -96,6 +98,7 @@ export async function openTrainer(model: string, options: TrainingOptions): Prom
     frozen,
     include,
     exclude,
+    granularity,
   });
 }
 

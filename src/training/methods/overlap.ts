@@ -1,6 +1,7 @@
 // How much ADMM's choice of weights differs from that of plain magnitude: a fact for the report.
+import { nativeGrouping } from '../grouping.js';
 import { ParameterStore } from '../parameter-store.js';
-import type { Parameter } from '../parameters.js';
+import type { Trainable } from '../trainable.js';
 import type { Target } from './phases.js';
 
 /**
@@ -9,14 +10,20 @@ import type { Target } from './phases.js';
  */
 export async function supportOverlap(
   store: ParameterStore,
-  parameters: readonly Parameter[],
+  { parameters, grouping }: Pick<Trainable, 'parameters' | 'grouping'>,
   target: Target,
 ): Promise<number> {
-  const pruned = parameters.flatMap(({ name, shape, prune }, index) => {
-    return prune ? [{ name, index, size: shape.reduce((product, size) => product * size, 1) }] : [];
+  const pruned = parameters.flatMap(({ name, shape, prune, grouped }, index) => {
+    const size = shape.reduce((product, length) => product * length, 1);
+    return prune || grouped !== undefined ? [{ name, index, size, prune, follow: !prune }] : [];
   });
-  const copy = ParameterStore.create(pruned.map(({ name, size }) => ({ name, size, prune: true })));
+  const copy = ParameterStore.create(pruned.map(({ index: _, ...options }) => options));
   try {
+    copy.setGrouping(nativeGrouping(parameters, grouping));
+    if (store.has('support')) {
+      const support = store.supportViews();
+      for (const [at, view] of copy.supportViews().entries()) view.set(support[pruned[at]?.index ?? 0] ?? view);
+    }
     for (const slot of ['parameters', 'admm'] as const) {
       const views = store.views(slot);
       for (const [at, view] of copy.views(slot).entries()) view.set(views[pruned[at]?.index ?? 0] ?? view);
@@ -26,13 +33,8 @@ export async function supportOverlap(
     copy.admmState = state && { ...state, thresholds };
     await copy.setMaskByMagnitude(target);
     const { common, kept } = copy.setMask('support');
-    return (
-      common /
-      Math.max(
-        1,
-        kept.reduce((sum, count) => sum + count, 0),
-      )
-    );
+    const all = kept.reduce((sum, count, at) => sum + (pruned[at]?.prune ? count : 0), 0);
+    return common / Math.max(1, all);
   } finally {
     copy.dispose();
   }

@@ -1,7 +1,9 @@
 // Runs the phases of a method and reports: accuracy before and after, what every layer kept, and how it went.
 
 import { Batches } from '../../data/batches.js';
+import { invalidOption } from '../../errors.js';
 import type { Scope } from '../../native/common-contract.js';
+import type { Granularity } from '../../prune/granularity.js';
 import type { BatchSource } from '../batch-source.js';
 import type { Evaluation } from '../evaluation.js';
 import type { Trainer } from '../trainer.js';
@@ -27,6 +29,8 @@ export interface MethodReport {
   scope: Scope | null;
   /** Asked for; null where nothing was. */
   ratio: number | null;
+  /** What was pruned as one. */
+  granularity: Granularity;
   /** Fraction of the prunable weights that are zero, counted. */
   sparsity: number;
   epochs: number;
@@ -56,6 +60,7 @@ export async function runMethod(
   options: RunOptions,
 ): Promise<MethodReport> {
   const { validation, signal } = options;
+  checkRatio(trainer, ratio);
   const score = async (): Promise<Score | null> => {
     if (validation === undefined) return null;
     const { loss, accuracy } = await trainer.evaluate(validation, { signal });
@@ -71,6 +76,7 @@ export async function runMethod(
     method,
     scope,
     ratio,
+    granularity: trainer.trainable.grouping?.granularity ?? 'weight',
     sparsity:
       sum(({ weights, kept }) => weights - kept) /
       Math.max(
@@ -85,6 +91,12 @@ export async function runMethod(
     tensors,
     history,
   };
+}
+
+/** N:m has a ratio of its own. */
+function checkRatio({ trainable: { grouping } }: Trainer, ratio: number | null): void {
+  if (ratio === null || grouping?.ratio === undefined || ratio === grouping.ratio) return;
+  throw invalidOption('ratio', `${grouping.ratio} with granularity ${grouping.granularity}`, ratio);
 }
 
 function tensorReports({ store, trainable: { parameters } }: Trainer): TensorReport[] {

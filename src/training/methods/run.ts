@@ -177,7 +177,7 @@ class Run {
     let overlap: number | null = null;
     if (by === 'support') {
       await store.project(target);
-      overlap = await supportOverlap(store, this.#trainer.trainable.parameters, target);
+      overlap = await supportOverlap(store, this.#trainer.trainable, target);
     }
     const { kept } = by === 'support' ? store.setMask('support') : await store.setMaskByMagnitude(target);
     store.admmState = undefined;
