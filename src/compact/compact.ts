@@ -3,13 +3,11 @@
 import { copyFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { SecateurError } from '../errors.js';
-import { isExternal } from '../onnx/external.js';
 import { type LoadedModel, readModel } from '../onnx/load.js';
 import { PayloadFile } from '../onnx/payload.js';
-import { saveModel } from '../onnx/save.js';
+import { dataFilesOf, saveModel } from '../onnx/save.js';
 import type { TensorProto } from '../onnx/schema/onnx_pb.js';
 import { Staging } from '../onnx/staging.js';
-import { tensorsOf } from '../onnx/tensors.js';
 import type { LazyBytes } from '../onnx/write.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { checkFileOptions, checkFlag, checkObject, checkText } from '../prune/options.js';
@@ -70,10 +68,11 @@ export async function compact(path: string, options: CompactOptions): Promise<Co
   const before = describe(path);
   const loaded = readModel(path);
   const payloads = new PayloadFile(loaded);
+  const dataFiles = dataFilesOf(loaded);
   const staging = await Staging.beside(output);
   try {
     const { changed, layers, left } = removeDead(loaded, payloads, options);
-    const staged = await write(loaded, { changed, payloads, staging, output, signal });
+    const staged = await write(loaded, { changed, payloads, dataFiles, staging, output, signal });
     const after = describe(staged);
     const seconds = (performance.now() - started) / 1000;
     const comparison = await compare(path, staged, { measure, batch, signal });
@@ -123,6 +122,7 @@ function removeDead({ model }: LoadedModel, payloads: PayloadFile, options: Comp
 
 interface Work extends Pick<Removal, 'changed'> {
   payloads: PayloadFile;
+  dataFiles: ReadonlyMap<string, number>;
   staging: Staging;
   output: string;
   signal: AbortSignal | undefined;
@@ -131,8 +131,8 @@ interface Work extends Pick<Removal, 'changed'> {
 /** Writes the compact model, or a copy where nothing was removed. */
 async function write(loaded: LoadedModel, { changed, ...work }: Work): Promise<string> {
   throwIfAborted(work.signal);
-  const hasData = [...tensorsOf(loaded.model)].some(isExternal);
-  if (changed !== undefined || hasData) return await saveModel(loaded, { changed: changed ?? new Map(), ...work });
+  const copies = changed === undefined && work.dataFiles.size === 0;
+  if (!copies) return await saveModel(loaded, { changed: changed ?? new Map(), ...work });
   const staged = work.staging.add(basename(work.output));
   await copyFile(loaded.path, staged);
   return staged;

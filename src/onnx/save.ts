@@ -4,7 +4,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { elementType, rawBytes } from './dtypes.js';
-import { isExternal } from './external.js';
+import { ExternalFiles, isExternal } from './external.js';
 import { ioError } from './file-source.js';
 import type { LoadedModel } from './load.js';
 import { materialize, type PayloadFile } from './payload.js';
@@ -21,6 +21,8 @@ export interface SaveOptions {
   /** Tensors that are not those of the file: where their bytes come from. */
   changed: ReadonlyMap<TensorProto, LazyBytes>;
   payloads: PayloadFile;
+  /** The data files that are read, which must not be replaced: `dataFilesOf` before the model was changed. */
+  dataFiles: ReadonlyMap<string, number>;
   staging: Staging;
   output: string;
   signal?: AbortSignal | undefined;
@@ -36,7 +38,7 @@ export async function saveModel(loaded: LoadedModel, options: SaveOptions): Prom
   const { staging, output, signal } = options;
   const externals = [...tensorsOf(loaded.model)].filter(isExternal);
   try {
-    if (externals.length > 0) await saveData(externals, loaded, options);
+    if (externals.length > 0) await saveData(externals, options);
     const staged = staging.add(basename(output));
     await writeNew(staged, serialise(output, loaded.model, lazyTensors(loaded, options)), signal);
     return staged;
@@ -60,13 +62,12 @@ function lazyTensors(loaded: LoadedModel, { changed, payloads }: SaveOptions): M
 }
 
 function bytesInFile(tensor: TensorProto, payloads: PayloadFile): LazyBytes {
-  const byteLength = rawBytes(shapeOf(tensor, tensor.name).elements, elementType(tensor.dataType).bits);
-  return { byteLength, read: () => payloads.read(tensor) };
+  return { byteLength: bytesOf(tensor), read: () => payloads.read(tensor) };
 }
 
-async function saveData(externals: readonly TensorProto[], loaded: LoadedModel, options: SaveOptions): Promise<void> {
+async function saveData(externals: readonly TensorProto[], options: SaveOptions): Promise<void> {
   const { changed, payloads, staging, output, signal } = options;
-  const name = dataName(output, loaded);
+  const name = dataName(output, options.dataFiles);
   const chunks: Chunk[] = [];
   const places: { tensor: TensorProto; offset: number; bytes: number }[] = [];
   let position = 0;
@@ -88,20 +89,33 @@ async function saveData(externals: readonly TensorProto[], loaded: LoadedModel, 
 }
 
 /** `OUTPUT.data`, or `OUTPUT.1.data` and so on where that is data of the model that is read. */
-function dataName(output: string, loaded: LoadedModel): string {
-  const folder = dirname(output);
-  const sources = new Set(
-    [...tensorsOf(loaded.model)].flatMap(({ externalData }) =>
-      externalData
-        .filter(({ key }) => key === 'location')
-        .map(({ value }) => realPath(join(dirname(loaded.path), value))),
-    ),
-  );
+function dataName(output: string, dataFiles: ReadonlyMap<string, number>): string {
   for (let count = 0; ; count++) {
     const name = `${basename(output)}${count === 0 ? '' : `.${count}`}.data`;
-    const path = realPath(join(folder, name));
-    if (!sources.has(path) && (count === 0 || !existsSync(path))) return name;
+    const path = realPath(join(dirname(output), name));
+    if (!dataFiles.has(path) && (count === 0 || !existsSync(path))) return name;
   }
+}
+
+/**
+ * The data files of a model: real path and bytes.
+ *
+ * @throws SecateurError EXTERNAL_DATA where one is missing, outside the model's folder or too short.
+ */
+export function dataFilesOf({ model, path }: LoadedModel): Map<string, number> {
+  const externals = [...tensorsOf(model)].filter(isExternal);
+  if (externals.length === 0) return new Map();
+  const files = new ExternalFiles(path);
+  return new Map(
+    externals.map((tensor) => {
+      const range = files.resolve(tensor, tensor.name, bytesOf(tensor));
+      return [range.path, range.fileBytes];
+    }),
+  );
+}
+
+function bytesOf(tensor: TensorProto): number {
+  return rawBytes(shapeOf(tensor, tensor.name).elements, elementType(tensor.dataType).bits);
 }
 
 function realPath(path: string): string {
