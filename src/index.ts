@@ -17,6 +17,7 @@ export type { MacTotals } from './onnx/macs.js';
 export type { PackedValues, PackFormat, PackOptions, UnpackOptions } from './pack/options.js';
 export { pack } from './pack/pack.js';
 export type { PackedTensor, PackReport, TensorEncoding, UnpackReport } from './pack/report.js';
+export { type ModelSizes, modelSizes, type SizeOptions } from './pack/sizes.js';
 export { unpack } from './pack/unpack.js';
 export type { Granularity } from './prune/granularity.js';
 export { type InspectOptions, inspect } from './prune/inspect.js';

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "core/nonzeros.h"
@@ -36,25 +37,24 @@ std::vector<float> Sample(const std::vector<Tensor>& tensors, const std::vector<
                           const PackingOptions& options, int64_t& stride) {
   const Backend& backend = options.backend ? *options.backend : ActiveBackend();
   std::vector<ChunkBits> bits(chunks.size());
-  ForChunks(tensors, chunks, options,
-            [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
-              FindNonzeros(backend, weights, chunk.count, sizeof(float), bits[i]);
-            });
+  ForChunks(tensors, chunks, options, [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
+    FindNonzeros(backend, weights, chunk.count, sizeof(float), bits[i]);
+  });
   std::vector<int64_t> before;  // non-zero weights in earlier chunks
   int64_t total = 0;
-  for (const ChunkBits& chunk : bits) before.push_back(std::exchange(total, total + chunk.nonzeros));
+  for (const ChunkBits& chunk : bits)
+    before.push_back(std::exchange(total, total + chunk.nonzeros));
   stride = std::max<int64_t>(1, (total + kSample - 1) / kSample);
   std::vector<float> sample(static_cast<size_t>((total + stride - 1) / stride));
-  ForChunks(tensors, chunks, options,
-            [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
-              int64_t rank = before[i];
-              ForNonzeros(bits[i], [&](int64_t at) {
-                const float value = ValueAt(weights, at);
-                if (!std::isfinite(value)) ThrowNonfinite(tensors[chunk.tensor], chunk.first + at);
-                if (rank % stride == 0) sample[rank / stride] = value;
-                ++rank;
-              });
-            });
+  ForChunks(tensors, chunks, options, [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
+    int64_t rank = before[i];
+    ForNonzeros(bits[i], [&](int64_t at) {
+      const float value = ValueAt(weights, at);
+      if (!std::isfinite(value)) ThrowNonfinite(tensors[chunk.tensor], chunk.first + at);
+      if (rank % stride == 0) sample[rank / stride] = value;
+      ++rank;
+    });
+  });
   return sample;
 }
 
@@ -73,13 +73,12 @@ std::vector<float> DistinctValues(const std::vector<Tensor>& tensors,
   for (float value : sample) AddDistinct(values, value);
   if (complete || values.size() > kEntries) return values;
   std::vector<std::vector<float>> parts(chunks.size(), values);
-  ForChunks(tensors, chunks, options,
-            [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
-              for (int64_t at = 0; at < chunk.count; ++at) {
-                const float value = ValueAt(weights, at);
-                if (value != 0) AddDistinct(parts[i], value);
-              }
-            });
+  ForChunks(tensors, chunks, options, [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
+    for (int64_t at = 0; at < chunk.count; ++at) {
+      const float value = ValueAt(weights, at);
+      if (value != 0) AddDistinct(parts[i], value);
+    }
+  });
   for (const std::vector<float>& part : parts) {
     for (float value : part) AddDistinct(values, value);
   }
@@ -122,14 +121,13 @@ std::vector<size_t> FirstClusters(const std::vector<float>& sorted) {
   std::vector<size_t> starts{0};
   for (size_t entry = 1; entry < kEntries; ++entry) {
     const double target = mass.back() * static_cast<double>(entry) / kEntries;
-    const auto stretch = static_cast<size_t>(
-        std::upper_bound(mass.begin(), mass.end(), target) - mass.begin() - 1);
+    const auto stretch =
+        static_cast<size_t>(std::upper_bound(mass.begin(), mass.end(), target) - mass.begin() - 1);
     const size_t from = count * stretch / kStretches;
     const size_t to = count * std::min(stretch + 1, kStretches) / kStretches;
-    const double part =
-        stretch < kStretches && mass[stretch + 1] > mass[stretch]
-            ? (target - mass[stretch]) / (mass[stretch + 1] - mass[stretch])
-            : 0;
+    const double part = stretch < kStretches && mass[stretch + 1] > mass[stretch]
+                            ? (target - mass[stretch]) / (mass[stretch + 1] - mass[stretch])
+                            : 0;
     starts.push_back(
         std::max(starts.back(), from + static_cast<size_t>(part * static_cast<double>(to - from))));
   }
@@ -175,18 +173,17 @@ std::vector<float> LloydCodebook(std::vector<float> sorted) {
 
 }  // namespace
 
-Quantizer::Quantizer(std::span<const float> entries)
-    : start_(kCells, 0),
-      low_(entries.front()),
-      scale_(0),
-      last_(static_cast<int>(entries.size()) - 1) {
+Quantizer::Quantizer(std::span<const float> entries) : start_{}, low_(entries.front()), scale_(0) {
   const double range = double{entries.back()} - low_;
   if (range > 0) scale_ = kCells / range;
-  for (int entry = 0; entry < last_; ++entry)
-    borders_.push_back((double{entries[entry]} + double{entries[entry + 1]}) / 2);
-  for (int cell = 1, entry = 0; cell < kCells; ++cell) {
-    while (entry < last_ && CellOf(static_cast<float>(borders_[entry])) < cell) ++entry;
-    start_[cell] = static_cast<uint8_t>(entry);
+  borders_.fill(std::numeric_limits<double>::infinity());
+  for (size_t entry = 0; entry + 1 < entries.size(); ++entry)
+    borders_[entry] = (double{entries[entry]} + double{entries[entry + 1]}) / 2;
+  size_t entry = 0;
+  for (int cell = 1; cell < kCells; ++cell) {
+    while (entry + 1 < entries.size() && CellOf(static_cast<float>(borders_[entry])) < cell)
+      ++entry;
+    start_[static_cast<size_t>(cell)] = static_cast<uint8_t>(entry);
   }
 }
 

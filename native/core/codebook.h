@@ -2,9 +2,10 @@
 #ifndef SECATEUR_CORE_CODEBOOK_H_
 #define SECATEUR_CORE_CODEBOOK_H_
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 namespace secateur {
 
@@ -17,8 +18,8 @@ class Quantizer {
 
   // The index of the entry nearest to a finite value.
   int Nearest(float value) const {
-    int entry = start_[CellOf(value)];
-    while (entry < last_ && value > borders_[entry]) ++entry;
+    int entry = start_[static_cast<size_t>(CellOf(value))];
+    while (value > borders_[static_cast<size_t>(entry)]) ++entry;
     return entry;
   }
 
@@ -28,14 +29,13 @@ class Quantizer {
   // Grows with the value, whatever the rounding: so no border of an earlier cell is skipped.
   int CellOf(float value) const {
     const double cell = (value - low_) * scale_;
-    return cell <= 0 ? 0 : cell >= kCells - 1 ? kCells - 1 : static_cast<int>(cell);
+    return static_cast<int>(std::clamp<double>(cell, 0, kCells - 1));
   }
 
-  std::vector<double> borders_;  // halfway between neighbours
-  std::vector<uint8_t> start_;   // of each cell: the borders that lie in earlier cells
+  std::array<double, 256> borders_;    // halfway between neighbours; then infinity
+  std::array<uint8_t, kCells> start_;  // of each cell: the borders that lie in earlier cells
   double low_;
   double scale_;
-  int last_;
 };
 
 }  // namespace secateur

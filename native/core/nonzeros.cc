@@ -43,10 +43,9 @@ void FindNonzeros(const Backend& backend, const std::byte* weights, int64_t coun
   }
 }
 
-void ForChunks(
-    const std::vector<Tensor>& tensors, const std::vector<Chunk>& chunks,
-    const PackingOptions& options,
-    const std::function<void(int64_t, const Chunk&, const std::byte*)>& body) {
+void ForChunks(const std::vector<Tensor>& tensors, const std::vector<Chunk>& chunks,
+               const PackingOptions& options,
+               const std::function<void(int64_t, const Chunk&, const std::byte*)>& body) {
   const int threads = ThreadsFor(TotalBytes(tensors), options.threads);
   std::deque<KeyBuffer> scratch;
   for (int worker = 0; worker < threads; ++worker) scratch.emplace_back(kChunkBytes);

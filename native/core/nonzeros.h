@@ -47,10 +47,9 @@ void ForNonzerosBackward(const ChunkBits& bits, const Body& body) {
 }
 
 // Reads every chunk once, in parallel: body(index, chunk, weights).
-void ForChunks(
-    const std::vector<Tensor>& tensors, const std::vector<Chunk>& chunks,
-    const PackingOptions& options,
-    const std::function<void(int64_t, const Chunk&, const std::byte*)>& body);
+void ForChunks(const std::vector<Tensor>& tensors, const std::vector<Chunk>& chunks,
+               const PackingOptions& options,
+               const std::function<void(int64_t, const Chunk&, const std::byte*)>& body);
 
 }  // namespace secateur
 

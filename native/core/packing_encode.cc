@@ -33,6 +33,7 @@ struct Place {
   int64_t first = 0;  // position of the chunk's first element in the sequence
   int64_t value = 0;  // index of its first value to write
   int64_t code = 0;   // index of its first code
+  int64_t codes = 0;  // gaps: of the distances inside it
   int64_t next = 0;   // gaps: the position of the value after the chunk, or the end
 };
 
@@ -82,6 +83,7 @@ class Encoder {
     ForChunks(tensors_, chunks_, options_,
               [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
                 FindNonzeros(backend, weights, chunk.count, ElementBytes(dtype_), bits_[i]);
+                if (HasGaps(positions_)) places_[i].codes = CodesInside(bits_[i]);
               });
     int64_t first = 0;
     for (size_t i = 0; i < chunks_.size(); ++i) {
@@ -101,7 +103,6 @@ class Encoder {
   }
 
   void PlaceBackward() {
-    const GapCode code = Code();
     int64_t next = length_;
     for (size_t i = chunks_.size(); i-- > 0;) {
       Place& place = places_[i];
@@ -109,11 +110,21 @@ class Encoder {
       place.value = std::exchange(values_, values_ + bits_[i].nonzeros);
       place.code = code_count_;
       if (bits_[i].nonzeros == 0) continue;
-      ForNonzerosBackward(bits_[i], [&](int64_t at) {
-        code_count_ += code.CodesOf(next - (place.first + at));
-        next = place.first + at;
-      });
+      code_count_ += place.codes + Code().CodesOf(next - (place.first + bits_[i].last));
+      next = place.first + bits_[i].first;
     }
+  }
+
+  // Codes of the distances between the values of one chunk.
+  int64_t CodesInside(const ChunkBits& bits) const {
+    const GapCode code = Code();
+    int64_t codes = 0;
+    int64_t before = -1;
+    ForNonzeros(bits, [&](int64_t at) {
+      if (before >= 0) codes += code.CodesOf(at - before);
+      before = at;
+    });
+    return codes;
   }
 
   // One loop a form, so that the compiler sees the width of a value.
@@ -144,26 +155,25 @@ class Encoder {
   template <class Value, class Convert>
   void WriteValues(const Convert& convert) {
     const int64_t bytes = ValueBytes(form_, dtype_);
-    ForChunks(tensors_, chunks_, options_,
-              [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
-                const int64_t first = places_[i].value + HasExtraZero(positions_);
-                std::byte* out = stream_.values.data() + first * bytes;
-                ValueError error;
-                const auto put = [&](int64_t at) {
-                  Value value;
-                  std::memcpy(&value, weights + at * static_cast<int64_t>(sizeof(Value)),
-                              sizeof(Value));
-                  const Value written = convert(value, out);
-                  out += bytes;
-                  if constexpr (std::is_same_v<Value, float>) {
-                    const double difference = std::abs(double{written} - double{value});
-                    error.largest = std::max(error.largest, difference);
-                    error.sum += difference;
-                  }
-                };
-                ForValues(i, chunk, put);
-                errors_[i] = error;
-              });
+    ForChunks(
+        tensors_, chunks_, options_, [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
+          const int64_t first = places_[i].value + HasExtraZero(positions_);
+          std::byte* out = stream_.values.data() + first * bytes;
+          ValueError error;
+          const auto put = [&](int64_t at) {
+            Value value;
+            std::memcpy(&value, weights + at * static_cast<int64_t>(sizeof(Value)), sizeof(Value));
+            const Value written = convert(value, out);
+            out += bytes;
+            if constexpr (std::is_same_v<Value, float>) {
+              const double difference = std::abs(double{written} - double{value});
+              error.largest = std::max(error.largest, difference);
+              error.sum += difference;
+            }
+          };
+          ForValues(i, chunk, put);
+          errors_[i] = error;
+        });
   }
 
   template <class Put>
@@ -220,8 +230,7 @@ class Encoder {
       }
     }
     stream_.positions.resize(static_cast<size_t>((length_ + 7) / 8));
-    if (length_ > 0)
-      std::memcpy(stream_.positions.data(), words.data(), stream_.positions.size());
+    if (length_ > 0) std::memcpy(stream_.positions.data(), words.data(), stream_.positions.size());
   }
 
   void PackIndices() {

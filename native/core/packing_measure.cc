@@ -73,12 +73,11 @@ std::vector<PackingSizes> MeasurePacking(const std::vector<Tensor>& tensors,
   const std::vector<Chunk> chunks = MakeChunks(tensors);
   std::vector<Part> parts(chunks.size());
   if (options.monitor) options.monitor->Begin(Phase::kCount, TotalBytes(tensors));
-  ForChunks(tensors, chunks, options,
-            [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
-              ChunkBits bits;
-              const int64_t element = ElementBytes(tensors[chunk.tensor].dtype);
-              parts[i] = MeasureChunk(backend, chunk, weights, element, bits);
-            });
+  ForChunks(tensors, chunks, options, [&](int64_t i, const Chunk& chunk, const std::byte* weights) {
+    ChunkBits bits;
+    const int64_t element = ElementBytes(tensors[chunk.tensor].dtype);
+    parts[i] = MeasureChunk(backend, chunk, weights, element, bits);
+  });
   std::vector<PackingSizes> sizes(tensors.size());
   std::vector<int64_t> last(tensors.size(), -1);
   std::vector<uint64_t> largest(tensors.size(), 0);

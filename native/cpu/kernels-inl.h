@@ -1,10 +1,10 @@
 // The kernels, written once over vector types and compiled for each instruction set by the file
 // that includes this one. Lanes16, Lanes32 and Lanes64 give: kLanes, Load, Store, Set, Abs (without
-// the sign), And, Xor, AtLeast and Nonzero (lane masks), Keep (zero lanes outside a mask), Compress (append
-// masked lanes), Bits (a mask as an integer), and `Counter`, which sums masks. `CoarseVec` is the
-// same over the upper halves of 32-bit keys, twice as many a register; kHasCoarse says whether
-// there is one. Deliberately without an include guard; includes no header, since the including file
-// has switched the compiler to another instruction set.
+// the sign), And, Xor, AtLeast and Nonzero (lane masks), Keep (zero lanes outside a mask), Compress
+// (append masked lanes), Bits (a mask as an integer), and `Counter`, which sums masks. `CoarseVec`
+// is the same over the upper halves of 32-bit keys, twice as many a register; kHasCoarse says
+// whether there is one. Deliberately without an include guard; includes no header, since the
+// including file has switched the compiler to another instruction set.
 
 template <class Key>
 struct LanesFor;
@@ -313,6 +313,6 @@ Key Read(const void* weights, int64_t count) noexcept {
 
 template <class Key>
 constexpr Kernels<Key> Table() {
-  return {&Classify<Key>, &Mask<Key>, &Pack<Key>,       &Nonzeros<Key>,
+  return {&Classify<Key>, &Mask<Key>,   &Pack<Key>,       &Nonzeros<Key>,
           &Read<Key>,     &MaskBy<Key>, &KeepLargest<Key>};
 }

@@ -9,9 +9,11 @@ import { addEval } from './commands/eval.js';
 import { addGrad } from './commands/grad.js';
 import { addInspect } from './commands/inspect.js';
 import { addNew } from './commands/new.js';
+import { addPack } from './commands/pack.js';
 import { addPrune } from './commands/prune.js';
 import { addRetrain } from './commands/retrain.js';
 import { addTrain } from './commands/train.js';
+import { addUnpack } from './commands/unpack.js';
 import { packageInfo } from './package-info.js';
 import type { Runner } from './run.js';
 import { complain } from './terminal.js';
@@ -22,6 +24,7 @@ const EPILOGUE = `
 Examples:
   $ secateur inspect model.onnx
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.9
+  $ secateur pack pruned.onnx -o small.onnx
   $ secateur new lenet5 -o lenet5.onnx
   $ secateur train lenet5.onnx --data digits -o trained.onnx
   $ secateur retrain trained.onnx --data digits --ratio 0.988 -o pruned.onnx
@@ -51,6 +54,8 @@ export function createProgram(run: Runner): Command {
   addInspect(program, run);
   addPrune(program, run);
   addCompact(program, run);
+  addPack(program, run);
+  addUnpack(program, run);
   addTrain(program, run);
   addRetrain(program, run);
   addEval(program, run);

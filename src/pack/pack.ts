@@ -1,17 +1,14 @@
 // `pack`: rewrites the tensors of a model as short streams, or as ONNX's sparse tensors, and writes it. What is smallest
 // is chosen tensor by tensor; the bytes are found and written by the addon.
-import { SecateurError } from '../errors.js';
 import { choose, saved } from './choose.js';
+import { opsetProblem } from './opset.js';
 import { checkPackOptions, type PackOptions } from './options.js';
 import { INLINE_BYTES, Output } from './output.js';
-import { moveRest, prepare, type Work } from './prepare.js';
+import { moveRest, prepare } from './prepare.js';
 import { type Outcome, type PackReport, reportTensors } from './report.js';
 import { packSparse } from './sparse.js';
 import { packStreams } from './streams.js';
 import type { PackTensor } from './survey.js';
-
-/** The oldest operator set with every operator that unpacks, in the form that is written. */
-const OLDEST_OPSET = 13;
 
 /**
  * Packs the model at `path`, where packing makes it smaller, and writes it to `output`. With the format `packed` it
@@ -33,7 +30,8 @@ export async function packWithin(path: string, options: PackOptions, inlineBytes
   const started = performance.now();
   const work = await prepare(path, options);
   const { format = 'packed', values = 'f32' } = options;
-  if (format === 'packed') checkOpset(work);
+  const problem = format === 'packed' ? opsetProblem(work.loaded) : undefined;
+  if (problem !== undefined) throw problem;
   const choice = choose(work.measured, values);
   const external = format === 'packed' && work.bytes - saved(choice) > inlineBytes;
   const output = new Output(options.output, { external, sources: work.survey.sources });
@@ -56,15 +54,4 @@ export async function packWithin(path: string, options: PackOptions, inlineBytes
   } finally {
     await output.close();
   }
-}
-
-function checkOpset({ loaded: { model, path } }: Work): void {
-  const version = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n;
-  if (version >= OLDEST_OPSET) return;
-  const advice = 'export it anew, or use the format sparse';
-  throw new SecateurError(
-    'UNSUPPORTED',
-    `Expected ${path} to have opset ${OLDEST_OPSET} or later, whose Split takes sizes as an input, got ${version}: ${advice}`,
-    { path },
-  );
 }

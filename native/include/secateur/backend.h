@@ -41,7 +41,8 @@ struct Kernels {
   // Bit i of `bits` (least significant first) = key(in[i]) >= bound; `count` is a multiple of 64.
   void (*pack)(const void* in, uint8_t* bits, int64_t count, Key bound) noexcept;
 
-  // Bit i of `bits` = in[i] has a bit set, so that -0 counts as a value; `count` is a multiple of 64.
+  // Bit i of `bits` = in[i] has a bit set, so that -0 counts as a value; `count` is a multiple
+  // of 64.
   void (*nonzeros)(const void* in, uint8_t* bits, int64_t count) noexcept;
 
   // Reads every byte and returns a value that depends on each: the floor that selection is measured

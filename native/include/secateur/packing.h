@@ -41,7 +41,9 @@ enum class ValueForm : uint8_t {
 // lies.
 struct GapCode {
   int64_t filler;
-  constexpr int64_t CodesOf(int64_t distance) const { return 1 + (distance - 1) / filler; }
+  constexpr int64_t CodesOf(int64_t distance) const {
+    return distance <= filler ? 1 : 1 + (distance - 1) / filler;  // dividing is slow, and rare
+  }
 };
 inline constexpr GapCode kGapCode8{255};
 inline constexpr GapCode kGapCode4{15};

@@ -1,7 +1,7 @@
 // `secateur inspect`: what is in a model, what would be pruned, and what would not and why.
 import type { Command } from 'commander';
-import { type InspectReport, inspect } from '../../index.js';
-import { formatCount, formatPercent, formatShape, plural, printable } from '../format.js';
+import { type InspectReport, inspect, type ModelSizes, modelSizes } from '../../index.js';
+import { formatBytes, formatCount, formatPercent, formatShape, plural, printable } from '../format.js';
 import { describeMacs } from '../macs.js';
 import { addOutputOptions, texts, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
@@ -51,9 +51,11 @@ async function inspectModel(
     signal,
     onProgress: ({ phase, done, total }) => progress.update(phase, done, total),
   });
+  const bytes = await modelSizes(model, { signal });
   progress.stop();
-  terminal.result(report);
+  terminal.result({ ...report, bytes });
   printReport(report, terminal);
+  terminal.say(describeSizes(bytes));
 }
 
 function printReport(report: InspectReport, terminal: Terminal): void {
@@ -98,4 +100,11 @@ function printReport(report: InspectReport, terminal: Terminal): void {
       `${formatPercent(report.parameters === 0 ? 0 : weights / report.parameters)} of them prunable; ` +
       `${describeMacs(report.macs)}.`,
   );
+}
+
+/** What zip and `secateur pack` would make of the file. */
+function describeSizes({ file, zipped, sparse, packed }: ModelSizes): string {
+  const small = packed === null ? '' : `, packed ${formatBytes(packed)}`;
+  const zip = zipped === null ? '' : `zipped about ${formatBytes(zipped)}, `;
+  return `File ${formatBytes(file)}; ${zip}sparse about ${formatBytes(sparse)}${small} (secateur pack).`;
 }

@@ -1,7 +1,26 @@
 // `secateur prune`: sets the smallest weights of a model to zero and says what that did, counted from the written file.
 import { type Command, Option } from 'commander';
-import { type Granularity, type PruneReport, prune } from '../../index.js';
-import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
+import { SecateurError } from '../../errors.js';
+import {
+  type Granularity,
+  modelSizes,
+  type PackedValues,
+  type PackFormat,
+  type PackReport,
+  type PruneOptions,
+  type PruneReport,
+  prune,
+} from '../../index.js';
+import {
+  formatBytes,
+  formatCount,
+  formatPercent,
+  formatReal,
+  formatSeconds,
+  formatShape,
+  plural,
+  printable,
+} from '../format.js';
 import {
   addOutputOptions,
   granularityOption,
@@ -14,10 +33,13 @@ import {
   texts,
   threadsOption,
 } from '../options.js';
+import { describePacked } from '../packing.js';
+import { pruneAndPack } from '../prune-packed.js';
 import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
 import { renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';
+import { valuesOption } from './pack.js';
 
 const EPILOGUE = `
 Removes exactly round(ratio * weights) weights: those of smallest magnitude
@@ -61,6 +83,8 @@ interface Options {
   device?: 'auto' | 'cpu' | 'cuda';
   allowNonfinite?: boolean;
   dryRun?: boolean;
+  format?: 'dense' | PackFormat;
+  values?: PackedValues;
   json?: boolean;
   quiet?: boolean;
 }
@@ -92,6 +116,8 @@ export function addPrune(program: Command, run: Runner): void {
     .option('--exclude <glob>', 'leave tensors whose name matches as they are; repeatable', texts())
     .option('--allow-nonfinite', 'keep NaN and infinities instead of failing at the first')
     .option('--dry-run', 'print the plan, write nothing')
+    .addOption(formatOption())
+    .addOption(valuesOption())
     .addOption(threadsOption())
     .addOption(deviceOption())
     .addHelpText('after', EPILOGUE);
@@ -107,32 +133,55 @@ function scopeOption(): Option {
   ).argParser(oneOf('--scope', ['global', 'layer']));
 }
 
+function formatOption(): Option {
+  return new Option(
+    '--format <format>',
+    'dense, or packed or sparse as `secateur pack` writes them (default: dense)',
+  ).argParser(oneOf('--format', ['dense', 'packed', 'sparse']));
+}
+
 function deviceOption(): Option {
   return new Option('--device <device>', 'auto, cpu or cuda (default: auto)').argParser(
     oneOf('--device', ['auto', 'cpu', 'cuda']),
   );
 }
 
-async function pruneModel(
-  model: string,
-  options: Options,
-  { terminal, progress, signal }: CommandContext,
-): Promise<void> {
-  const { json: _, quiet: __, output, dryRun = false, ...selection } = options;
+async function pruneModel(model: string, options: Options, context: CommandContext): Promise<void> {
+  const { json: _, quiet: __, output, dryRun = false, format = 'dense', values, ...selection } = options;
+  const { terminal, progress, signal } = context;
   const ratio = ratioFor(options);
-  if (!dryRun) required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
-  const report = await prune(model, {
-    ...selection,
-    ratio,
-    ...(output === undefined ? {} : { output }),
-    dryRun,
-    signal,
-    onProgress: ({ phase, done, total }) => progress.update(phase, done, total),
-  });
+  if (values !== undefined && format !== 'packed') {
+    throw new SecateurError('INVALID_OPTION', 'Expected --format packed with --values', { option: '--values' });
+  }
+  const onProgress: PruneOptions['onProgress'] = ({ phase, done, total }) => progress.update(phase, done, total);
+  const work = { ...selection, ratio, signal, onProgress };
+  if (dryRun) {
+    const report = await prune(model, { ...work, ...(output === undefined ? {} : { output }), dryRun });
+    printReport(report, context, 'Nothing was written: this was a dry run.');
+    return;
+  }
+  const file = required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
+  if (format === 'dense') {
+    const report = await prune(model, { ...work, output: file });
+    const silent = terminal.json || terminal.quiet;
+    const packed = silent ? null : (await modelSizes(file, { zip: false, signal })).packed;
+    printReport(report, context, describeUse(report, packed));
+    return;
+  }
+  const { pruned, packed } = await pruneAndPack(model, { ...work, output: file }, { format, values });
+  printReport({ ...pruned, packed }, context, describePacked(packed));
+}
+
+function printReport(
+  report: PruneReport & { packed?: PackReport },
+  { terminal, progress }: CommandContext,
+  last: string,
+): void {
   progress.stop();
   terminal.result(report);
   printTable(report, terminal);
-  printSummary(report, dryRun, terminal);
+  printSummary(report, terminal);
+  terminal.say(last);
   warnOfDeadTensors(report, terminal);
 }
 
@@ -186,15 +235,14 @@ function sparsity(report: PruneReport): number {
   return report.weights === 0 ? 0 : zeros / report.weights;
 }
 
-function printSummary(report: PruneReport, dryRun: boolean, terminal: Terminal): void {
+function printSummary(report: PruneReport, terminal: Terminal): void {
   const { seconds } = report;
+  const dryRun = report.output === null;
   terminal.say(
     `${dryRun ? 'Would remove' : 'Removed'} ${formatCount(report.removed)} of ${plural(report.weights, 'weight')} ` +
       `(ratio ${report.ratio})${describeChoice(report)}. Took ${formatSeconds(seconds.total)}: selecting ${formatSeconds(seconds.select)}` +
       `${dryRun ? '' : `, writing ${formatSeconds(seconds.apply)}`}; ${plural(report.threads, 'thread')} on ${report.device}.`,
   );
-  if (dryRun) terminal.say('Nothing was written: this was a dry run.');
-  else terminal.say(describeUse(report));
 }
 
 /** Which weights were taken. */
@@ -211,17 +259,20 @@ function describeChoice({ granularity, groups, following, threshold }: PruneRepo
 }
 
 /** The first question of everybody who prunes; better answered here than in an issue. */
-function describeUse({ output, granularity }: PruneReport): string {
-  const same = `${printable(output ?? '')} is as large as the input: zeros are stored like any other number. `;
+function describeUse({ output, granularity }: PruneReport, packed: number | null): string {
+  const file = printable(output ?? '');
+  const same = `${file} is as large as the input: zeros are stored like any other number. `;
   if (granularity === 'channel') {
     return `${same}\`secateur compact\` takes the dead channels out, which makes it smaller and faster in every runtime.`;
   }
+  const size = packed === null ? 'makes it smaller' : `makes it about ${formatBytes(packed)}`;
+  const pack = `\`secateur pack ${file} -o small.onnx\` ${size}. `;
   if (granularity === '2:4') {
-    return `${same}TensorRT runs 2:4 on sparse tensor cores; ONNX Runtime's own kernels run it as fast as before.`;
+    return `${same}${pack}TensorRT runs 2:4 on sparse tensor cores; ONNX Runtime's own kernels run it as fast as before.`;
   }
   return (
-    `${same}It compresses better (zip, gzip, zstd), and a runtime that skips zeros runs it faster; a dense runtime such ` +
-    'as ONNX Runtime runs it as fast as before.'
+    `${same}${pack}A dense runtime such as ONNX Runtime runs it as fast as before; \`secateur compact\` makes it faster ` +
+    'where whole channels are zero.'
   );
 }
 

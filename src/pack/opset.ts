@@ -1,0 +1,15 @@
+// The operator set that the operators that unpack need.
+import { SecateurError } from '../errors.js';
+import type { LoadedModel } from '../onnx/load.js';
+
+/** The oldest with every operator that unpacks, in the form that is written. */
+const OLDEST_OPSET = 13n;
+
+/** Why a model cannot unpack itself; undefined where it can. */
+export function opsetProblem({ model, path }: LoadedModel): SecateurError | undefined {
+  const version = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 0n;
+  if (version >= OLDEST_OPSET) return undefined;
+  const expected = `Expected ${path} to have opset ${OLDEST_OPSET} or later, whose Split takes sizes as an input`;
+  const advice = 'export it anew, or use the format sparse';
+  return new SecateurError('UNSUPPORTED', `${expected}, got ${version}: ${advice}`, { path });
+}
