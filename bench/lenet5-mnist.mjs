@@ -1,0 +1,104 @@
+// The LeNet-5 table of docs/results.md: trains, prunes and measures every row by the command line, two rows at a time with a
+// thread each. A row whose report is there is not run again, and one that was interrupted goes on.
+// Usage: node bench/lenet5-mnist.mjs FOLDER [ROW ...]   (needs MNIST: SECATEUR_DATA, or ../shared/data)
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const program = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../dist/esm/src/cli/main.js');
+const [folder, ...wanted] = process.argv.slice(2);
+if (folder === undefined)
+  throw new Error('Expected a folder to write to: node bench/lenet5-mnist.mjs FOLDER [ROW ...]');
+mkdirSync(folder, { recursive: true });
+
+const common = ['--data', 'mnist', '--average', '0.998', '--threads', '1'];
+const admm = ['--method', 'admm', '--iterations', '16', '--retrain-epochs', '8', '--augment', 'crop:1'];
+const once = ['--method', 'magnitude', '--retrain-epochs', '24', '--augment', 'crop:1'];
+const tiny = [
+  '--method',
+  'admm',
+  '--iterations',
+  '16',
+  '--retrain-epochs',
+  '24',
+  '--retrain-lr',
+  '2e-3',
+  '--rho-end',
+  '3e-2',
+];
+
+/** A row starts from the model of another row, or from a new network. */
+const rows = [
+  ...[1, 2, 3].map((seed) => ({
+    name: `dense-${seed}`,
+    seed,
+    command: 'train',
+    options: ['--epochs', '8', '--lr', '2e-3', '--augment', 'crop:1'],
+  })),
+  ...[1, 2, 3].map((seed) => retrain(`admm-98.8-${seed}`, `dense-${seed}`, [...admm, '--ratio', '0.988'], seed)),
+  retrain('admm-99.2', 'dense-1', [...admm, '--ratio', '0.992']),
+  ...['0.988', '0.992'].flatMap((ratio) =>
+    ['global', 'layer'].map((scope) =>
+      retrain(`magnitude-${scope}-${100 * ratio}`, 'dense-1', [...once, '--scope', scope, '--ratio', ratio]),
+    ),
+  ),
+  retrain('admm-layer-98.8', 'dense-1', [...admm, '--scope', 'layer', '--ratio', '0.988']),
+  retrain('admm-99.6', 'admm-98.8-1', [...tiny, '--rho', '5e-4', '--ratio', '0.996']),
+  retrain('admm-99.667', 'admm-98.8-1', [...tiny, '--rho', '5e-4', '--ratio', '0.9966666667']),
+];
+
+function retrain(name, from, options, seed = 1) {
+  return { name, from, seed, command: 'retrain', options };
+}
+
+const file = (name, extension) => path.join(folder, `${name}.${extension}`);
+const isDone = ({ name }) => existsSync(file(name, 'json'));
+
+async function carryOut(row) {
+  const start = row.from === undefined ? file(`new-${row.seed}`, 'onnx') : file(row.from, 'onnx');
+  if (row.from === undefined) await run(['new', 'lenet5', '--seed', String(row.seed), '-o', start]);
+  const output = ['-o', file(row.name, 'onnx'), '--report', file(row.name, 'report.json'), '--resume'];
+  const args = [row.command, start, ...common, ...row.options, '--seed', String(row.seed), ...output];
+  writeFileSync(file(row.name, 'command'), `npx secateur ${args.join(' ')}\n`);
+  await run(args);
+  const report = JSON.parse(readFileSync(file(row.name, 'report.json'), 'utf8'));
+  const score = JSON.parse(await run(['eval', file(row.name, 'onnx'), '--data', 'mnist', '--json']));
+  writeFileSync(file(row.name, 'json'), JSON.stringify({ ...report, eval: score }, null, 1));
+  const kept = report.tensors.map((tensor) => tensor.kept).join(' ');
+  console.log(`${row.name}: ${(100 * score.accuracy).toFixed(2)}%, kept ${kept}, ${Math.round(report.seconds)} s`);
+}
+
+function run(args) {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) =>
+      code === 0 ? resolve(text) : reject(new Error(`${args.join(' ')} ended with ${code}`)),
+    );
+  });
+}
+
+/** Takes the next row whose start is there, until none is left. */
+async function work(queue, running) {
+  while (queue.length > 0) {
+    const next = queue.findIndex(({ from }) => from === undefined || isDone({ name: from }));
+    if (next < 0) {
+      await Promise.race(running.values());
+      continue;
+    }
+    const [row] = queue.splice(next, 1);
+    const promise = carryOut(row);
+    running.set(row.name, promise);
+    await promise;
+    running.delete(row.name);
+  }
+}
+
+const queue = rows.filter((row) => !isDone(row) && (wanted.length === 0 || wanted.includes(row.name)));
+const running = new Map();
+await Promise.all([work(queue, running), work(queue, running)]);
