@@ -101,6 +101,11 @@ describe('magnitude', () => {
     }
     const [ramp] = magnitudePhases({ ratio: 0.8, schedule: 'gradual', rampEpochs: 4 });
     const ratios = ramp?.kind === 'gradual' ? ramp.targets.map(({ ratio }) => ratio) : [];
+    const [later] = magnitudePhases({ ratio: 0.9, startRatio: 0.8, schedule: 'gradual', rampEpochs: 2 });
+    expect(later?.kind === 'gradual' && later.targets.map(({ ratio }) => ratio.toFixed(4))).toEqual([
+      '0.8000',
+      '0.8875',
+    ]);
     expect(ratios.map((ratio) => ratio.toFixed(6))).toEqual(['0.000000', '0.462500', '0.700000', '0.787500']);
   });
 });

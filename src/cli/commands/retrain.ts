@@ -32,6 +32,7 @@ interface Options extends TrainingOptions {
   scope?: 'global' | 'layer';
   minKeep?: number;
   iterations?: number;
+  startRatio?: number;
   epochsPerIteration?: number;
   rho?: number;
   rhoEnd?: number;
@@ -57,6 +58,7 @@ export function addRetrain(program: Command, run: Runner): void {
     .option('--scope <scope>', 'global, or layer (default: global)', oneOf('--scope', ['global', 'layer']))
     .option('--min-keep <number>', 'smallest fraction kept in each tensor, [0, 1]', real('--min-keep', 0, 1))
     .option('--iterations <n>', 'projections of admm, epochs of gradual (default: 24)', integer('--iterations', 1, 1e6))
+    .option('--start-ratio <number>', 'of gradual: where the ratio begins (default: 0)', ratio('--start-ratio'))
     .option('--epochs-per-iteration <n>', 'of admm (default: 1)', integer('--epochs-per-iteration', 1, 1e6))
     .option('--rho <number>', 'pull of the first iteration (default: 1e-4)', real('--rho', 1e-30, 1e30))
     .option('--rho-end <number>', 'pull of the last (default: 100 times the first)', real('--rho-end', 1e-30, 1e30))
@@ -90,7 +92,9 @@ function methodOf(options: Options): Method {
     return (trainer, batches, run) => admm(trainer, batches, { ...run, ...common, ...admmOnly(options) });
   }
   const extra: Partial<MagnitudeOptions> =
-    method === 'gradual' ? { schedule: 'gradual', rampEpochs: options.iterations ?? 24 } : {};
+    method === 'gradual'
+      ? { schedule: 'gradual', rampEpochs: options.iterations ?? 24, startRatio: options.startRatio ?? 0 }
+      : {};
   return (trainer, batches, run) => magnitude(trainer, batches, { ...run, ...common, ...extra });
 }
 

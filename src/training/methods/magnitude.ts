@@ -19,6 +19,8 @@ export interface MagnitudeOptions extends RunOptions {
   schedule?: 'one-shot' | 'gradual';
   /** Of `gradual`, 1 or more. @default 24 */
   rampEpochs?: number;
+  /** Of `gradual`: the ratio that the rise begins at, such as that of a model which is pruned already. @default 0 */
+  startRatio?: number;
   /** @default { type: 'cosine', learningRate: 1e-3, finalRate: 1e-4 } */
   learningRate?: DataRate;
   /** @default 12 */
@@ -29,7 +31,17 @@ export interface MagnitudeOptions extends RunOptions {
 
 const KEYS = [
   ...['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'],
-  ...['ratio', 'scope', 'minKeep', 'schedule', 'rampEpochs', 'learningRate', 'retrainEpochs', 'retrainLearningRate'],
+  ...[
+    'ratio',
+    'scope',
+    'minKeep',
+    'schedule',
+    'rampEpochs',
+    'startRatio',
+    'learningRate',
+    'retrainEpochs',
+    'retrainLearningRate',
+  ],
 ];
 
 /**
@@ -51,10 +63,12 @@ export async function magnitude(
 export function magnitudePhases(options: MagnitudeOptions): Phase[] {
   checkKeys('option', Object.keys(options), KEYS);
   const { ratio, scope = 'global', minKeep = 0, schedule = 'one-shot', rampEpochs = 24, retrainEpochs = 12 } = options;
+  const { startRatio = 0 } = options;
   const { learningRate = { type: 'cosine', learningRate: 1e-3, finalRate: 1e-4 } } = options;
   const { retrainLearningRate = { type: 'cosine', learningRate: 1e-3 } } = options;
   checkNumber('ratio', ratio, { least: 0, below: 1 });
   checkNumber('rampEpochs', rampEpochs, { least: 1, whole: true });
+  checkNumber('startRatio', startRatio, { least: 0, most: ratio });
   checkNumber('retrainEpochs', retrainEpochs, { least: 0, whole: true });
   if (schedule !== 'one-shot' && schedule !== 'gradual') {
     throw invalidOption('schedule', '"one-shot" or "gradual"', schedule);
@@ -62,7 +76,7 @@ export function magnitudePhases(options: MagnitudeOptions): Phase[] {
   const target: Target = { ratio, scope, minKeep };
   const targets = Array.from({ length: rampEpochs }, (_, epoch) => ({
     ...target,
-    ratio: cubic(ratio, epoch / rampEpochs),
+    ratio: cubic(startRatio, ratio, epoch / rampEpochs),
   }));
   return [
     ...(schedule === 'gradual' ? [{ kind: 'gradual', name: 'gradual pruning', targets, learningRate } as const] : []),
@@ -72,6 +86,6 @@ export function magnitudePhases(options: MagnitudeOptions): Phase[] {
 }
 
 /** Steep at first, while many weights can be spared (M. Zhu and S. Gupta, To prune, or not to prune, 2017). */
-function cubic(ratio: number, part: number): number {
-  return ratio * (1 - (1 - part) ** 3);
+function cubic(from: number, to: number, part: number): number {
+  return to + (from - to) * (1 - part) ** 3;
 }
