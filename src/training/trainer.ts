@@ -39,6 +39,12 @@ export interface FitOptions {
   learningRate?: PhaseRate;
   /** Weight of the ADMM pull towards Z, >= 0; needs a projection before. @default 0 */
   rho?: number;
+  /**
+   * Begins the next step while the caller still looks at the one before, so that the training thread never waits. Between
+   * two steps the parameters must be left alone then; at the end of the iteration, however it comes, no step is under way.
+   * @default false
+   */
+  lookahead?: boolean;
   /** Ends between two steps with a SecateurError ABORTED. */
   signal?: AbortSignal | undefined;
 }
@@ -62,7 +68,15 @@ export interface Step {
   readonly runtimeMs: number;
 }
 
-const FIT_KEYS = ['epochs', 'from', 'learningRate', 'rho', 'signal'];
+interface PlannedStep {
+  readonly group: readonly SourceBatch[];
+  readonly epoch: number;
+  readonly batches: number | undefined;
+  readonly learningRate: number;
+  readonly rho: number;
+}
+
+const FIT_KEYS = ['epochs', 'from', 'learningRate', 'rho', 'lookahead', 'signal'];
 const KEYS = [
   ...['include', 'exclude', 'trainable', 'frozen', 'granularity', 'loss', 'lossOutput', 'inputShapes'],
   ...['optimizer', 'accumulate', 'averageDecay', 'threads'],
@@ -153,26 +167,42 @@ export class Trainer {
   }
 
   /**
-   * Trains. The training thread works while the caller's loop body runs only if that does not wait for it; between two
-   * steps the parameters may be read and written.
+   * Trains. Between two steps the parameters may be read and written, but with `lookahead`.
    *
    * @throws SecateurError INVALID_DATA, INVALID_OPTION, ABORTED; DIVERGED, with the step as `index`, where loss or
    *   gradients are not finite: the parameters are those before that step.
    */
   async *fit(source: BatchSource, options: FitOptions = {}): AsyncGenerator<Step, void, undefined> {
     checkKeys('option', Object.keys(options), FIT_KEYS);
-    const { epochs = 1, from = { epoch: 0, batch: 0 }, signal } = options;
+    const underWay: Promise<Step>[] = [];
+    const depth = options.lookahead ? 1 : 0;
+    try {
+      for await (const work of this.#plannedSteps(source, options)) {
+        if (options.signal?.aborted) break;
+        const step = this.#take(work);
+        step.catch(() => undefined); // It is thrown where it is awaited.
+        underWay.push(step);
+        if (underWay.length > depth) yield await (underWay.shift() as Promise<Step>);
+      }
+      while (underWay.length > 0) yield await (underWay.shift() as Promise<Step>);
+    } finally {
+      await Promise.allSettled(underWay);
+    }
+    if (options.signal?.aborted) throw aborted(options.signal);
+  }
+
+  /** The batches of every step, and its rates. */
+  async *#plannedSteps(source: BatchSource, options: FitOptions): AsyncGenerator<PlannedStep> {
+    const { epochs = 1, from = { epoch: 0, batch: 0 }, rho = 0 } = options;
     checkNumber('epochs', epochs, { least: 0, whole: true });
     const batches = batchesPerEpoch(source);
     const rate = this.#rate(options, epochs, batches);
     for (let epoch = from.epoch; epoch < epochs; epoch++) {
       const start = epoch === from.epoch ? from.batch : 0;
       for await (const group of this.#groups(source, epoch, start)) {
-        if (signal?.aborted) throw aborted(signal);
         const first = group[0]?.batch ?? 0;
         const learningRate = rate(batches === undefined ? epoch : epoch * batches + first);
-        const done = await this.#take(group, { learningRate, rho: options.rho ?? 0 });
-        yield { ...done, step: this.#steps, epoch, batches, learningRate };
+        yield { group, epoch, batches, learningRate, rho };
       }
     }
   }
@@ -235,7 +265,8 @@ export class Trainer {
     const { optimizer } = this.#parts.options;
     if (learningRate !== undefined) return phaseSchedule(learningRate, epochs * (batches ?? 1));
     const own = phaseSchedule(optimizer.learningRate, epochs * (batches ?? 1));
-    return () => own(this.#steps);
+    let step = this.#steps;
+    return () => own(step++);
   }
 
   /** The batches of an epoch, as many together as make a step. */
@@ -250,22 +281,30 @@ export class Trainer {
     if (group.length > 0) yield group;
   }
 
-  async #take(group: readonly SourceBatch[], { learningRate, rho }: { learningRate: number; rho: number }) {
-    const results: StepResult[] = [];
-    for (const [index, { feeds, hand }] of group.entries()) {
-      const apply = index === group.length - 1;
-      const request = { feeds, learningRate, rho, gradientScale: 1 / group.length, reset: index === 0, apply };
-      const result = await this.#parts.engine.step(request, hand);
-      if (!result.applied) throw diverged(this.#steps, result);
-      results.push(result);
+  /** Hands a step's batches to the training thread, which takes them in order, and waits for what comes of it. */
+  async #take({ group, epoch, batches, learningRate, rho }: PlannedStep): Promise<Step> {
+    const { engine } = this.#parts;
+    const requests = group.map(({ feeds, hand }, index) => {
+      const [reset, apply] = [index === 0, index === group.length - 1];
+      return engine.step({ feeds, learningRate, rho, gradientScale: 1 / group.length, reset, apply }, hand);
+    });
+    const results = await Promise.all(requests);
+    const failed = results.find(({ applied }) => !applied);
+    if (failed !== undefined) {
+      // The thread has refused all steps since; now it may take others.
+      await engine.setSteps(this.#steps);
+      throw diverged(this.#steps, failed);
     }
     this.#steps += 1;
     const total = (pick: (result: StepResult) => number) => results.reduce((sum, result) => sum + pick(result), 0);
-    const last = group.at(-1);
     return {
-      batch: last?.batch ?? 0,
+      step: this.#steps,
+      epoch,
+      batch: group.at(-1)?.batch ?? 0,
+      batches,
       samples: group.reduce((sum, { samples }) => sum + samples, 0),
       loss: total(({ loss }) => loss) / results.length,
+      learningRate,
       gradientNorm: results.at(-1)?.gradientNorm ?? Number.NaN,
       totalMs: total(({ totalMs }) => totalMs),
       runtimeMs: total(({ runtimeMs }) => runtimeMs),

@@ -146,11 +146,30 @@ describe('training', () => {
 describe('refusals', () => {
   const bad = (code: string, message: RegExp) => ({ code, message: expect.stringMatching(message) });
 
-  it('stops where the loss is not finite, with the parameters of the step before', async () => {
-    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(1e30) }, async (trainer) => {
-      await expect(losses(trainer, [worked], { epochs: 9 })).rejects.toMatchObject(bad('DIVERGED', /at step \d/));
-      expect(trainer.store.views('parameters')[0]?.every(Number.isFinite)).toBe(true);
-    });
+  it.each([false, true])(
+    'stops where the loss is not finite, at the step before, with lookahead: %s',
+    async (lookahead) => {
+      await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(1e30) }, async (trainer) => {
+        const good = { ...worked, x: { data: new Float32Array(4), dims: [2, 2] } };
+        const epoch = [worked, worked, good, good];
+        const failing = losses(trainer, epoch, { epochs: 9, lookahead });
+        await expect(failing).rejects.toMatchObject(bad('DIVERGED', /at step \d/));
+        const { steps } = trainer;
+        expect(trainer.store.views('parameters')[0]?.every(Number.isFinite)).toBe(true);
+        // It can go on, and what was refused was not taken.
+        expect(await losses(trainer, [good])).toHaveLength(1);
+        expect(trainer.steps).toBe(steps + 1);
+      });
+    },
+  );
+
+  it('has the same bits with and without lookahead', async () => {
+    const run = (lookahead: boolean) =>
+      withTrainer(mlp(), { accumulate: 2 }, async (trainer) => {
+        const seen = await losses(trainer, digits('train', 160), { epochs: 2, lookahead });
+        return { seen, parameters: trainer.store.views('parameters').map((view) => [...view]) };
+      });
+    expect(await run(true)).toEqual(await run(false));
   });
 
   it('names what is wrong with options', async () => {
@@ -184,19 +203,20 @@ describe('refusals', () => {
     });
   });
 
-  it('ends with ABORTED between two steps', async () => {
+  it.each([false, true])('ends with ABORTED between two steps, with lookahead: %s', async (lookahead) => {
     const controller = new AbortController();
     await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.01) }, async (trainer) => {
       let steps = 0;
       const run = async () => {
-        for await (const _ of trainer.fit([worked], { epochs: 100, signal: controller.signal })) {
+        for await (const _ of trainer.fit([worked], { epochs: 100, lookahead, signal: controller.signal })) {
           steps += 1;
           if (steps === 3) controller.abort();
         }
       };
       await expect(run()).rejects.toMatchObject({ code: 'ABORTED' });
-      expect(steps).toBe(3);
-      expect(trainer.steps).toBe(3);
+      // With lookahead the fourth was under way.
+      expect(steps).toBe(lookahead ? 4 : 3);
+      expect(trainer.steps).toBe(steps);
     });
   });
 });

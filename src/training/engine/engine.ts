@@ -30,6 +30,8 @@ export class Engine implements EngineCalls {
   readonly #fetches: Tensors;
   readonly #loss = new Float32Array(1);
   readonly #reset = new Uint8Array(1);
+  /** A step failed: those that were asked for before that was known are refused, until `setSteps`. */
+  #failed = false;
   readonly #statistics: readonly Float32Array[];
   /** Next values of the buffers; copied over the old ones after a step that counts. */
   readonly #next: readonly Float32Array[];
@@ -52,6 +54,7 @@ export class Engine implements EngineCalls {
 
   /** Gradients of a batch, and a step of the optimizer where the request says so. */
   async step(request: StepRequest): Promise<StepResult> {
+    if (this.#failed) return { loss: Number.NaN, gradientNorm: Number.NaN, applied: false, totalMs: 0, runtimeMs: 0 };
     const begin = performance.now();
     this.#reset[0] = Number(request.reset);
     await this.#training.run({ ...this.#tensors(this.#training, request.feeds), ...this.#held }, this.#fetches);
@@ -60,6 +63,7 @@ export class Engine implements EngineCalls {
     const taken = Number.isFinite(loss) && request.apply ? this.#optimize(request) : undefined;
     const applied = Number.isFinite(loss) && (taken?.applied ?? true);
     if (applied) this.#advanceBuffers();
+    this.#failed = !applied;
     const gradientNorm = taken?.gradientNorm ?? Number.NaN;
     return { loss, gradientNorm, applied, totalMs: performance.now() - begin, runtimeMs };
   }
@@ -80,6 +84,7 @@ export class Engine implements EngineCalls {
 
   setSteps(steps: number): Promise<void> {
     this.#optimizer.steps = steps;
+    this.#failed = false;
     return Promise.resolve();
   }
 

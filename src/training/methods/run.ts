@@ -140,6 +140,8 @@ class Run {
       from: { epoch: offset + epoch, batch },
       learningRate: (step) => rate(step - offset * perEpoch),
       rho: phase.kind === 'admm' ? (phase.iterations[Math.floor(epoch / phase.epochsPerIteration)]?.rho ?? 0) : 0,
+      // A checkpoint between two steps needs the thread at rest.
+      lookahead: this.#options.checkpointEvery === undefined,
       signal: this.#options.signal,
     });
     for await (const step of steps) await this.#afterStep(phase, step);
