@@ -67,8 +67,7 @@ double GroupRanking::Remove(const SelectOptions& options) {
   }
   for (size_t t = 0; t < tensors_.size(); ++t) {
     if (!grouped_[t].sets.empty()) {
-      throw Error("INVALID_OPTION",
-                  "Expected scope global for groups that span tensors, got layer");
+      throw Error("INVALID_OPTION", "Expected scope global for groups that span tensors, got layer");
     }
     RemoveAmong(first_set_[t], first_set_[t] + grids_[t].count(),
                 RemovedCount(options.ratios[0], tensors_[t].count), options);
@@ -128,8 +127,9 @@ double GroupRanking::RemoveInOrder(std::vector<Candidate>& candidates, int64_t b
   for (const auto& [score, set] : candidates) {
     if (removed + sets_[set].weights > budget) return std::sqrt(score);
     for (const Member& member : members[set]) left[member.tensor] -= member.weights;
-    const bool fits = std::all_of(members[set].begin(), members[set].end(),
-                                  [&](const Member& member) { return left[member.tensor] >= 0; });
+    const bool fits = std::all_of(members[set].begin(), members[set].end(), [&](const Member& member) {
+      return left[member.tensor] >= 0;
+    });
     if (fits) {
       sets_[set].removed = true;
       removed += sets_[set].weights;

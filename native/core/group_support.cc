@@ -11,23 +11,24 @@ namespace secateur {
 void BlockSupport::Keep(size_t tensor, int64_t first, int64_t count, uint8_t* keep) const {
   const BlockGrid& grid = grids_[tensor];
   const uint8_t* kept = kept_[tensor].data();
-  grid.ForRuns(
-      first, count, [&](int64_t batch, int64_t row, int64_t column, int64_t at, int64_t run) {
-        const uint8_t* flag = kept + grid.At(batch, row, column);
-        if (grid.view().inner == 1) {
-          for (int64_t i = 0; i < run; ++i) {
-            keep[at + i] = *flag;
-            if ((row + i + 1) % grid.block_rows() == 0) flag += grid.across();
-          }
-          return;
-        }
-        for (int64_t done = 0; done < run; ++flag) {
-          const int64_t left = grid.block_columns() - (column + done) % grid.block_columns();
-          const int64_t part = std::min(left, run - done);
-          std::memset(keep + at + done, *flag, static_cast<size_t>(part));
-          done += part;
-        }
-      });
+  grid.ForRuns(first, count,
+               [&](int64_t batch, int64_t row, int64_t column, int64_t at, int64_t run) {
+                 const uint8_t* flag = kept + grid.At(batch, row, column);
+                 if (grid.view().inner == 1) {
+                   for (int64_t i = 0; i < run; ++i) {
+                     keep[at + i] = *flag;
+                     if ((row + i + 1) % grid.block_rows() == 0) flag += grid.across();
+                   }
+                   return;
+                 }
+                 for (int64_t done = 0; done < run; ++flag) {
+                   const int64_t left =
+                       grid.block_columns() - (column + done) % grid.block_columns();
+                   const int64_t part = std::min(left, run - done);
+                   std::memset(keep + at + done, *flag, static_cast<size_t>(part));
+                   done += part;
+                 }
+               });
 }
 
 WithinSupport::WithinSupport(std::vector<Tensor> tensors, const Grouping& grouping,

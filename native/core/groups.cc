@@ -53,8 +53,8 @@ void Validate(const std::vector<Tensor>& tensors, const Grouping& grouping,
                                       std::to_string(grouping.tensors.size()));
   }
   if (grouping.rule == GroupRule::kWhole && options.ratios.size() != 1) {
-    throw Error("INVALID_OPTION",
-                "Expected one ratio for groups, got " + std::to_string(options.ratios.size()));
+    throw Error("INVALID_OPTION", "Expected one ratio for groups, got " +
+                                      std::to_string(options.ratios.size()));
   }
   for (size_t t = 0; t < tensors.size(); ++t) {
     ValidateTensor(tensors[t], grouping.tensors[t], grouping.rule);

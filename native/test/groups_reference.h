@@ -66,7 +66,8 @@ inline Kept WholeKept(const std::vector<Weights>& tensors, const Grouping& group
     }
     for (int64_t i = 0; i < tensors[t].count(); ++i) {
       ReferenceSet& set = sets[NameOf(grouping, t, i)];
-      const double value = KeyValue(tensors[t].dtype, tensors[t].Key(i)) * tensors[t].factor;
+      const double value =
+          KeyValue(tensors[t].dtype, tensors[t].Key(i)) * tensors[t].factor;
       set.squares += value * value;
       ++set.weights;
       ++set.by_tensor[t];
@@ -83,8 +84,7 @@ inline Kept WholeKept(const std::vector<Weights>& tensors, const Grouping& group
   int64_t budget = std::llround(ratio * static_cast<double>(total));
   std::vector<int64_t> left;
   for (const Weights& tensor : tensors) {
-    const auto floor =
-        static_cast<int64_t>(std::ceil(min_keep * static_cast<double>(tensor.count())));
+    const auto floor = static_cast<int64_t>(std::ceil(min_keep * static_cast<double>(tensor.count())));
     left.push_back(tensor.count() - std::max<int64_t>(floor, at_least_one ? 1 : 0));
   }
   std::map<SetName, bool> gone;

@@ -1,7 +1,6 @@
 // Weights in groups: output channels, blocks, and the n largest of m. A weight tensor is seen as a
-// matrix of outputs by inputs and cut into blocks of rows and columns; either whole blocks go,
-// those of smallest mean square over all tensors together, or in each block all but the largest
-// weights.
+// matrix of outputs by inputs and cut into blocks of rows and columns; either whole blocks go, those
+// of smallest mean square over all tensors together, or in each block all but the largest weights.
 #ifndef SECATEUR_GROUPS_H_
 #define SECATEUR_GROUPS_H_
 
