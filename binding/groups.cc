@@ -14,8 +14,7 @@ GroupedTensor ParseGroupedTensor(const Napi::Object& object) {
   tensor.block_columns = GetInt(object, "blockColumns");
   tensor.follows = GetBool(object, "follows");
   const Napi::Value sets = object.Get("sets");
-  if (sets.IsTypedArray() &&
-      sets.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array) {
+  if (sets.IsTypedArray() && sets.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array) {
     const auto array = sets.As<Napi::Int32Array>();
     tensor.sets.assign(array.Data(), array.Data() + array.ElementLength());
   } else if (!sets.IsUndefined()) {

@@ -237,7 +237,8 @@ void SetGrouping(ParameterStore& store, std::optional<Grouping> grouping) {
   std::swap(store.grouping, grouping);
   if (!store.grouping) return;
   try {
-    const GroupedStore checked(store, [](size_t) { return std::make_unique<MemorySource>(nullptr); });
+    const GroupedStore checked(store,
+                               [](size_t) { return std::make_unique<MemorySource>(nullptr); });
   } catch (const Error&) {
     std::swap(store.grouping, grouping);
     throw;

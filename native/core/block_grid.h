@@ -29,12 +29,18 @@ class BlockGrid {
     return (batch * down_ + row / block_rows_) * across_ + column / block_columns_;
   }
 
-  // Elements of a block.
-  int64_t Weights(int64_t block) const {
-    const int64_t row = block / across_ % down_ * block_rows_;
-    const int64_t column = block % across_ * block_columns_;
-    return std::min(block_rows_, view_.rows - row) *
-           std::min(block_columns_, view_.columns() - column);
+  // Calls body(block, weights) for the blocks in order, with their numbers of elements.
+  template <class Body>
+  void ForBlocks(const Body& body) const {
+    int64_t block = 0;
+    for (int64_t batch = 0; batch < view_.batches; ++batch) {
+      for (int64_t row = 0; row < view_.rows; row += block_rows_) {
+        const int64_t rows = std::min(block_rows_, view_.rows - row);
+        for (int64_t column = 0; column < view_.columns(); column += block_columns_) {
+          body(block++, rows * std::min(block_columns_, view_.columns() - column));
+        }
+      }
+    }
   }
 
   // Calls body(batch, row, column, at, count) for the parts of the elements [first, first + count)
@@ -53,6 +59,25 @@ class BlockGrid {
       at += run;
     }
   }
+
+  // Calls body(block, at, count) for the parts of such a run that lie in one block; `at` counts
+  // from its begin.
+  template <class Body>
+  void ForParts(int64_t batch, int64_t row, int64_t column, int64_t run, const Body& body) const {
+    const bool down = view_.inner == 1;
+    const int64_t size = down ? block_rows_ : block_columns_;
+    const int64_t step = down ? across_ : 1;
+    int64_t block = At(batch, row, column);
+    int64_t part = std::min(size - (down ? row : column) % size, run);
+    for (int64_t at = 0; at < run; block += step) {
+      body(block, at, part);
+      at += part;
+      part = std::min(size, run - at);
+    }
+  }
+
+  // Whether runs go down rows that are blocks: a run is a run of blocks.
+  bool IsColumnOfBlocks() const { return view_.inner == 1 && block_rows_ == 1 && across_ == 1; }
 
  private:
   MatrixView view_;

@@ -24,19 +24,22 @@ GroupRanking::GroupRanking(const std::vector<Tensor>& tensors,
                            const std::vector<GroupedTensor>& grouped,
                            const std::vector<std::vector<double>>& sums)
     : tensors_(tensors), grouped_(grouped) {
-  int32_t most = kNeverRemoved;
+  int64_t most = kNeverRemoved;
   for (const GroupedTensor& tensor : grouped) {
     grids_.emplace_back(tensor);
-    for (const int32_t set : tensor.sets) most = std::max(most, set);
+    for (const int32_t set : tensor.sets) most = std::max<int64_t>(most, set);
   }
   numbers_.assign(static_cast<size_t>(most + 1), -1);
   for (size_t t = 0; t < grouped.size(); ++t) {
     first_set_.push_back(static_cast<int64_t>(sets_.size()));
     if (grouped[t].follows) continue;
-    const double factor = tensors[t].factor * tensors[t].factor;
-    for (int64_t block = 0; block < grids_[t].count(); ++block) {
-      AddBlock(t, block, sums[t][block] * factor, grids_[t].Weights(block));
+    if (grouped[t].sets.empty()) {
+      sets_.reserve(sets_.size() + static_cast<size_t>(grids_[t].count()));
     }
+    const double factor = tensors[t].factor * tensors[t].factor;
+    grids_[t].ForBlocks([&](int64_t block, int64_t weights) {
+      AddBlock(t, block, sums[t][block] * factor, weights);
+    });
     weights_ += tensors[t].count;
   }
 }
@@ -67,7 +70,8 @@ double GroupRanking::Remove(const SelectOptions& options) {
   }
   for (size_t t = 0; t < tensors_.size(); ++t) {
     if (!grouped_[t].sets.empty()) {
-      throw Error("INVALID_OPTION", "Expected scope global for groups that span tensors, got layer");
+      throw Error("INVALID_OPTION",
+                  "Expected scope global for groups that span tensors, got layer");
     }
     RemoveAmong(first_set_[t], first_set_[t] + grids_[t].count(),
                 RemovedCount(options.ratios[0], tensors_[t].count), options);
@@ -78,10 +82,12 @@ double GroupRanking::Remove(const SelectOptions& options) {
 double GroupRanking::RemoveAmong(int64_t first_set, int64_t end_set, int64_t budget,
                                  const SelectOptions& options) {
   std::vector<Candidate> candidates;
+  candidates.reserve(static_cast<size_t>(end_set - first_set));
   for (int64_t set = first_set; set < end_set; ++set) {
     const Set& each = sets_[set];
     if (each.weights == 0 || !std::isfinite(each.squares)) continue;
-    candidates.push_back({each.squares / static_cast<double>(each.weights), set});
+    const double score = each.squares / static_cast<double>(each.weights);
+    candidates.push_back({score, set, each.weights});
   }
   if (options.monitor) options.monitor->ThrowIfCancelled();
   int64_t removed = 0;
@@ -107,7 +113,7 @@ size_t GroupRanking::PrefixWithin(std::vector<Candidate>& candidates, int64_t bu
     const auto at = [&](size_t index) { return candidates.begin() + static_cast<int64_t>(index); };
     std::nth_element(at(low), at(middle), at(high));
     int64_t weights = 0;
-    for (size_t i = low; i <= middle; ++i) weights += sets_[candidates[i].set].weights;
+    for (size_t i = low; i <= middle; ++i) weights += candidates[i].weights;
     if (*removed + weights <= budget) {
       *removed += weights;
       low = middle + 1;
@@ -124,15 +130,14 @@ double GroupRanking::RemoveInOrder(std::vector<Candidate>& candidates, int64_t b
   const std::vector<std::vector<Member>> members = Members();
   std::vector<int64_t> left = most_;
   int64_t removed = 0;
-  for (const auto& [score, set] : candidates) {
-    if (removed + sets_[set].weights > budget) return std::sqrt(score);
+  for (const auto& [score, set, weights] : candidates) {
+    if (removed + weights > budget) return std::sqrt(score);
     for (const Member& member : members[set]) left[member.tensor] -= member.weights;
-    const bool fits = std::all_of(members[set].begin(), members[set].end(), [&](const Member& member) {
-      return left[member.tensor] >= 0;
-    });
+    const bool fits = std::all_of(members[set].begin(), members[set].end(),
+                                  [&](const Member& member) { return left[member.tensor] >= 0; });
     if (fits) {
       sets_[set].removed = true;
-      removed += sets_[set].weights;
+      removed += weights;
     } else {
       for (const Member& member : members[set]) left[member.tensor] += member.weights;
     }
@@ -153,9 +158,9 @@ bool GroupRanking::BelowFloors() const {
   for (size_t t = 0; t < tensors_.size(); ++t) {
     if (grouped_[t].follows || most_[t] >= tensors_[t].count) continue;
     int64_t removed = 0;
-    for (int64_t block = 0; block < grids_[t].count(); ++block) {
-      if (Removed(t, block)) removed += grids_[t].Weights(block);
-    }
+    grids_[t].ForBlocks([&](int64_t block, int64_t weights) {
+      if (Removed(t, block)) removed += weights;
+    });
     if (removed > most_[t]) return true;
   }
   return false;
@@ -164,10 +169,11 @@ bool GroupRanking::BelowFloors() const {
 std::vector<std::vector<GroupRanking::Member>> GroupRanking::Members() const {
   std::vector<std::vector<Member>> members(sets_.size());
   for (size_t t = 0; t < tensors_.size(); ++t) {
-    for (int64_t block = 0; block < grids_[t].count() && !grouped_[t].follows; ++block) {
+    if (grouped_[t].follows) continue;
+    grids_[t].ForBlocks([&](int64_t block, int64_t weights) {
       const int64_t set = SetOf(t, block);
-      if (set >= 0) members[set].push_back({t, grids_[t].Weights(block)});
-    }
+      if (set >= 0) members[set].push_back({t, weights});
+    });
   }
   return members;
 }

@@ -37,6 +37,7 @@ class GroupRanking {
   struct Candidate {
     double score;
     int64_t set;
+    int64_t weights;
     bool operator<(const Candidate& other) const {
       return score != other.score ? score < other.score : set > other.set;
     }

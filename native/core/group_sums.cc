@@ -19,9 +19,9 @@
 namespace secateur {
 namespace {
 
-constexpr int64_t kPiece = int64_t{16} << 10;     // elements read at once
-constexpr int64_t kSlab = int64_t{8} << 10;       // elements side by side that a slab should have
-constexpr int64_t kKernelFrom = 16;               // shorter runs are summed one by one
+constexpr int64_t kPiece = int64_t{16} << 10;      // elements read at once
+constexpr int64_t kSlab = int64_t{8} << 10;        // elements side by side that a slab should have
+constexpr int64_t kKernelFrom = 16;                // shorter runs are summed one by one
 constexpr int64_t kScratchBytes = kPiece * 2 * 8;  // as they are, and as floats or doubles
 
 struct Slab {
@@ -36,8 +36,8 @@ std::vector<Slab> MakeSlabs(const std::vector<GroupedTensor>& grouped) {
   for (size_t t = 0; t < grouped.size(); ++t) {
     const BlockGrid grid(grouped[t]);
     if (grouped[t].follows || grid.view().count() == 0) continue;
-    const int64_t step = std::max<int64_t>(1, kSlab / grid.view().inner / grid.block_rows()) *
-                         grid.block_rows();
+    const int64_t step =
+        std::max<int64_t>(1, kSlab / grid.view().inner / grid.block_rows()) * grid.block_rows();
     for (int64_t batch = 0; batch < grid.view().batches; ++batch) {
       for (int64_t row = 0; row < grid.view().rows; row += step) {
         slabs.push_back({t, batch, row, std::min(step, grid.view().rows - row)});
@@ -72,35 +72,32 @@ template <class Value>
 void AddPiece(const OptimizerKernels& kernels, const BlockGrid& grid, int64_t first, const Value* x,
               int64_t count, double* sums) {
   const auto square = [](Value value) { return static_cast<double>(value) * value; };
-  grid.ForRuns(first, count, [&](int64_t batch, int64_t row, int64_t column, int64_t at, int64_t run) {
-    const Value* values = x + at;
-    double* sum = sums + grid.At(batch, row, column);
-    if (grid.view().inner == 1) {
-      if (grid.block_rows() == 1 && grid.across() == 1) return AddSquares(kernels, sum, values, run);
-      for (int64_t i = 0; i < run; ++i) {
-        *sum += square(values[i]);
-        if ((row + i + 1) % grid.block_rows() == 0) sum += grid.across();
-      }
-      return;
-    }
-    for (int64_t done = 0; done < run; ++sum) {
-      const int64_t left = grid.block_columns() - (column + done) % grid.block_columns();
-      const int64_t part = std::min(left, run - done);
-      if (part < kKernelFrom) {
-        for (int64_t i = done; i < done + part; ++i) *sum += square(values[i]);
-      } else {
-        *sum += SumSquares(kernels, values + done, part);
-      }
-      done += part;
-    }
-  });
+  grid.ForRuns(
+      first, count, [&](int64_t batch, int64_t row, int64_t column, int64_t at, int64_t run) {
+        const Value* values = x + at;
+        if (grid.IsColumnOfBlocks()) {
+          return AddSquares(kernels, sums + grid.At(batch, row, column), values, run);
+        }
+        grid.ForParts(batch, row, column, run, [&](int64_t block, int64_t begin, int64_t part) {
+          if (part < kKernelFrom) {
+            double sum = sums[block];
+            for (int64_t i = begin; i < begin + part; ++i) sum += square(values[i]);
+            sums[block] = sum;
+          } else {
+            sums[block] += SumSquares(kernels, values + begin, part);
+          }
+        });
+      });
 }
 
 class SumPass {
  public:
   SumPass(const std::vector<Tensor>& tensors, const std::vector<GroupedTensor>& grouped,
           const SelectOptions& options)
-      : tensors_(tensors), grouped_(grouped), options_(options), kernels_(options.backend->optimizer) {
+      : tensors_(tensors),
+        grouped_(grouped),
+        options_(options),
+        kernels_(options.backend->optimizer) {
     for (const GroupedTensor& tensor : grouped) {
       sums_.emplace_back(tensor.follows ? 0 : BlockGrid(tensor).count(), 0.0);
     }
@@ -128,8 +125,7 @@ class SumPass {
     const MatrixView& view = grid.view();
     const int64_t count = slab.rows * view.inner;
     for (int64_t outer = 0; outer < view.outer; ++outer) {
-      const int64_t first =
-          ((slab.batch * view.outer + outer) * view.rows + slab.row) * view.inner;
+      const int64_t first = ((slab.batch * view.outer + outer) * view.rows + slab.row) * view.inner;
       for (int64_t done = 0; done < count; done += kPiece) {
         if (options_.monitor) options_.monitor->ThrowIfCancelled();
         const int64_t part = std::min(kPiece, count - done);

@@ -11,24 +11,16 @@ namespace secateur {
 void BlockSupport::Keep(size_t tensor, int64_t first, int64_t count, uint8_t* keep) const {
   const BlockGrid& grid = grids_[tensor];
   const uint8_t* kept = kept_[tensor].data();
-  grid.ForRuns(first, count,
-               [&](int64_t batch, int64_t row, int64_t column, int64_t at, int64_t run) {
-                 const uint8_t* flag = kept + grid.At(batch, row, column);
-                 if (grid.view().inner == 1) {
-                   for (int64_t i = 0; i < run; ++i) {
-                     keep[at + i] = *flag;
-                     if ((row + i + 1) % grid.block_rows() == 0) flag += grid.across();
-                   }
-                   return;
-                 }
-                 for (int64_t done = 0; done < run; ++flag) {
-                   const int64_t left =
-                       grid.block_columns() - (column + done) % grid.block_columns();
-                   const int64_t part = std::min(left, run - done);
-                   std::memset(keep + at + done, *flag, static_cast<size_t>(part));
-                   done += part;
-                 }
-               });
+  grid.ForRuns(
+      first, count, [&](int64_t batch, int64_t row, int64_t column, int64_t at, int64_t run) {
+        if (grid.IsColumnOfBlocks()) {
+          std::copy_n(kept + grid.At(batch, row, column), run, keep + at);
+          return;
+        }
+        grid.ForParts(batch, row, column, run, [&](int64_t block, int64_t begin, int64_t part) {
+          std::fill_n(keep + at + begin, part, kept[block]);
+        });
+      });
 }
 
 WithinSupport::WithinSupport(std::vector<Tensor> tensors, const Grouping& grouping,
@@ -41,7 +33,8 @@ WithinSupport::WithinSupport(std::vector<Tensor> tensors, const Grouping& groupi
 
 void WithinSupport::Keep(size_t tensor, int64_t first, int64_t count, uint8_t* keep) const {
   constexpr int64_t kElements = int64_t{16} << 10;  // at a time, or one tile
-  const auto [block, stride] = lanes_[tensor];
+  const int64_t block = lanes_[tensor].block;
+  const int64_t stride = lanes_[tensor].stride;
   const DType dtype = tensors_[tensor].dtype;
   const int64_t tile = block * stride;
   const int64_t step = std::max<int64_t>(1, kElements / tile) * tile;

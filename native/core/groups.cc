@@ -53,8 +53,8 @@ void Validate(const std::vector<Tensor>& tensors, const Grouping& grouping,
                                       std::to_string(grouping.tensors.size()));
   }
   if (grouping.rule == GroupRule::kWhole && options.ratios.size() != 1) {
-    throw Error("INVALID_OPTION", "Expected one ratio for groups, got " +
-                                      std::to_string(options.ratios.size()));
+    throw Error("INVALID_OPTION",
+                "Expected one ratio for groups, got " + std::to_string(options.ratios.size()));
   }
   for (size_t t = 0; t < tensors.size(); ++t) {
     ValidateTensor(tensors[t], grouping.tensors[t], grouping.rule);
@@ -125,12 +125,12 @@ GroupSelection SelectWhole(const std::vector<Tensor>& tensors, const Grouping& g
     std::vector<uint8_t>& flags = kept.emplace_back(grid.count(), uint8_t{1});
     TensorGroups& counts = selection.tensors.emplace_back();
     counts.groups = grid.count();
-    for (int64_t block = 0; block < grid.count(); ++block) {
-      if (!ranking.Removed(t, block)) continue;
+    grid.ForBlocks([&](int64_t block, int64_t weights) {
+      if (!ranking.Removed(t, block)) return;
       flags[block] = 0;
-      counts.removed += grid.Weights(block);
+      counts.removed += weights;
       ++counts.removed_groups;
-    }
+    });
     if (!grouping.tensors[t].follows) selection.removed += counts.removed;
   }
   selection.groups = ranking.sets();

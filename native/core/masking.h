@@ -18,8 +18,8 @@ class Masking {
   Masking(const Backend& backend, const Selection& selection, const Support* support)
       : backend_(backend), selection_(selection), support_(support) {}
 
-  // Zeroes what goes of the elements [first, first + count) of a tensor, in place. Returns the zeros
-  // that are there then.
+  // Zeroes what goes of the elements [first, first + count) of a tensor, in place. Returns the
+  // zeros that are there then.
   int64_t Apply(size_t tensor, DType dtype, int64_t first, std::byte* weights, int64_t count) const;
 
   // Whether each of them stays, given their keys.

@@ -119,9 +119,8 @@ MaskResult MaskByGroups(ParameterStore& store, const ProjectOptions& options) {
   const GroupSelection selection = grouped.Select(options);
   const KeyBuffer support = grouped.SupportOf(selection, options.threads);
   const auto* keep = reinterpret_cast<const uint8_t*>(support.data());
-  const int64_t common = WriteMask(store, options.threads, [&](size_t t, int64_t i) {
-    return keep[store.Offset(t) + i] != 0;
-  });
+  const int64_t common = WriteMask(
+      store, options.threads, [&](size_t t, int64_t i) { return keep[store.Offset(t) + i] != 0; });
   return ZeroRemoved(store, options.threads, common);
 }
 

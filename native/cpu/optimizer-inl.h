@@ -160,6 +160,6 @@ inline int64_t ProjectKept(float* v, float* gap, float* moved, const float* w,
 }
 
 constexpr OptimizerKernels OptimizerTable() {
-  return {&Gradient,   &Pull,       &PullKept, &Blend,    &Momentum, &Adam, &Keep,
+  return {&Gradient,   &Pull,       &PullKept, &Blend,    &Momentum, &Adam,       &Keep,
           &SumSquares, &AddSquares, &Next,     &NextKept, &Project,  &ProjectKept};
 }

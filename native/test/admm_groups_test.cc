@@ -1,5 +1,5 @@
-// ADMM and masks by groups: against the textbook's two arrays, projected by plain loops; vectors that
-// follow; going from one granularity to another; the same bits everywhere.
+// ADMM and masks by groups: against the textbook's two arrays, projected by plain loops; vectors
+// that follow; going from one granularity to another; the same bits everywhere.
 #include <cstring>
 #include <memory>
 
@@ -149,7 +149,9 @@ void FollowsTheTextbook(const Store& store, double ratio) {
   }
 }
 
-TEST(ChannelsFollowTheTextbook) { FollowsTheTextbook(GroupStore(GroupTensors(), ByChannel()), 0.6); }
+TEST(ChannelsFollowTheTextbook) {
+  FollowsTheTextbook(GroupStore(GroupTensors(), ByChannel()), 0.6);
+}
 
 TEST(TwoOfFourFollowsTheTextbook) {
   FollowsTheTextbook(GroupStore(WithinTensors(), TwoOfFour()), 0.5);
@@ -189,8 +191,8 @@ TEST(MasksTakeWhatFollows) {
 
 TEST(MagnitudesByGroups) {
   for (const bool within : {false, true}) {
-    const Store store = within ? GroupStore(WithinTensors(), TwoOfFour())
-                               : GroupStore(GroupTensors(), ByChannel());
+    const Store store =
+        within ? GroupStore(WithinTensors(), TwoOfFour()) : GroupStore(GroupTensors(), ByChannel());
     const Kept kept = ReferenceSupport(store, Copy(store, Slot::kParameters), 0.5);
     ProjectOptions options;
     options.ratio = 0.5;

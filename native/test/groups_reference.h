@@ -50,54 +50,76 @@ inline SetName NameOf(const Grouping& grouping, size_t t, int64_t index) {
   return sets.empty() ? SetName{static_cast<int64_t>(t), block} : SetName{-1, sets[block]};
 }
 
-inline Kept WholeKept(const std::vector<Weights>& tensors, const Grouping& grouping, double ratio,
-                      double min_keep, bool at_least_one) {
+// All sets of the tensors that are ranked, in order of their first block.
+inline std::vector<std::pair<SetName, ReferenceSet>> SetsOf(const std::vector<Weights>& tensors,
+                                                            const Grouping& grouping) {
   std::vector<SetName> order;
   std::map<SetName, ReferenceSet> sets;
-  int64_t total = 0;
   for (size_t t = 0; t < tensors.size(); ++t) {
     if (grouping.tensors[t].follows) continue;
-    total += tensors[t].count();
     std::map<int64_t, SetName> blocks;  // in order of block, not of element
-    for (int64_t i = 0; i < tensors[t].count(); ++i)
-      blocks.emplace(BlockOf(grouping.tensors[t], i), NameOf(grouping, t, i));
-    for (const auto& [block, name] : blocks) {
-      if (sets.emplace(name, ReferenceSet{}).second) order.push_back(name);
-    }
     for (int64_t i = 0; i < tensors[t].count(); ++i) {
-      ReferenceSet& set = sets[NameOf(grouping, t, i)];
-      const double value =
-          KeyValue(tensors[t].dtype, tensors[t].Key(i)) * tensors[t].factor;
-      set.squares += value * value;
-      ++set.weights;
-      ++set.by_tensor[t];
+      const SetName name = NameOf(grouping, t, i);
+      blocks.emplace(BlockOf(grouping.tensors[t], i), name);
+      const double value = KeyValue(tensors[t].dtype, tensors[t].Key(i)) * tensors[t].factor;
+      sets[name].squares += value * value;
+      ++sets[name].weights;
+      ++sets[name].by_tensor[t];
+    }
+    for (const auto& [block, name] : blocks) {
+      if (std::find(order.begin(), order.end(), name) == order.end()) order.push_back(name);
     }
   }
-  std::vector<std::tuple<double, int64_t, SetName>> ranked;
-  for (size_t i = 0; i < order.size(); ++i) {
-    const ReferenceSet& set = sets[order[i]];
-    if (order[i].first == -1 && order[i].second < 0) continue;
-    ranked.emplace_back(set.squares / static_cast<double>(set.weights), -static_cast<int64_t>(i),
-                        order[i]);
+  std::vector<std::pair<SetName, ReferenceSet>> ordered;
+  for (const SetName& name : order) ordered.emplace_back(name, sets[name]);
+  return ordered;
+}
+
+// What the floors leave to remove of each tensor.
+inline std::vector<int64_t> MostOf(const std::vector<Weights>& tensors, double min_keep,
+                                   bool at_least_one) {
+  std::vector<int64_t> most;
+  for (const Weights& tensor : tensors) {
+    const auto floor = std::ceil(min_keep * static_cast<double>(tensor.count()));
+    most.push_back(tensor.count() -
+                   std::max<int64_t>(static_cast<int64_t>(floor), at_least_one ? 1 : 0));
+  }
+  return most;
+}
+
+// The names of the sets that go: from the smallest mean square on; of equal ones the last first.
+inline std::map<SetName, bool> GoneSets(const std::vector<std::pair<SetName, ReferenceSet>>& sets,
+                                        int64_t budget, std::vector<int64_t> left) {
+  std::vector<std::tuple<double, int64_t>> ranked;
+  for (size_t i = 0; i < sets.size(); ++i) {
+    const auto& [name, set] = sets[i];
+    if (name.first == -1 && name.second < 0) continue;
+    ranked.emplace_back(set.squares / static_cast<double>(set.weights), -static_cast<int64_t>(i));
   }
   std::sort(ranked.begin(), ranked.end());
-  int64_t budget = std::llround(ratio * static_cast<double>(total));
-  std::vector<int64_t> left;
-  for (const Weights& tensor : tensors) {
-    const auto floor = static_cast<int64_t>(std::ceil(min_keep * static_cast<double>(tensor.count())));
-    left.push_back(tensor.count() - std::max<int64_t>(floor, at_least_one ? 1 : 0));
-  }
   std::map<SetName, bool> gone;
-  for (const auto& [score, place, name] : ranked) {
-    const ReferenceSet& set = sets[name];
+  for (const auto& [score, place] : ranked) {
+    const auto& [name, set] = sets[static_cast<size_t>(-place)];
     if (set.weights > budget) break;
-    bool fits = true;
-    for (const auto& [t, count] : set.by_tensor) fits = fits && count <= left[t];
+    const bool fits =
+        std::all_of(set.by_tensor.begin(), set.by_tensor.end(),
+                    [&](const auto& part) { return part.second <= left[part.first]; });
     if (!fits) continue;
     for (const auto& [t, count] : set.by_tensor) left[t] -= count;
     budget -= set.weights;
     gone[name] = true;
   }
+  return gone;
+}
+
+inline Kept WholeKept(const std::vector<Weights>& tensors, const Grouping& grouping, double ratio,
+                      double min_keep, bool at_least_one) {
+  int64_t total = 0;
+  for (size_t t = 0; t < tensors.size(); ++t)
+    total += grouping.tensors[t].follows ? 0 : tensors[t].count();
+  const std::map<SetName, bool> gone =
+      GoneSets(SetsOf(tensors, grouping), std::llround(ratio * static_cast<double>(total)),
+               MostOf(tensors, min_keep, at_least_one));
   Kept kept;
   for (size_t t = 0; t < tensors.size(); ++t) {
     kept.emplace_back();

@@ -2,7 +2,7 @@
 // of threads, with the same bits.
 #include "secateur/groups.h"
 
-#include <cstring>
+#include <bit>
 #include <limits>
 #include <memory>
 #include <random>
@@ -86,8 +86,7 @@ void ExpectSameInParts(const Model& model, const GroupSelection& selection, cons
       std::vector<uint8_t> flags(static_cast<size_t>(part + 1), uint8_t{9});
       selection.support->Keep(t, first, part, flags.data());
       EXPECT_EQ(int{flags.back()}, 9);
-      for (int64_t i = 0; i < part; ++i)
-        EXPECT_EQ(int{flags[i]}, int{kept[t][first + i]});
+      for (int64_t i = 0; i < part; ++i) EXPECT_EQ(int{flags[i]}, int{kept[t][first + i]});
     }
   }
 }
@@ -95,16 +94,15 @@ void ExpectSameInParts(const Model& model, const GroupSelection& selection, cons
 // The same for every backend and number of threads; returns the first.
 GroupSelection SelectEverywhere(const Model& model, const SelectOptions& given, const Kept& kept) {
   SelectOptions options = given;
-  const GroupSelection first = SelectGroups(model.tensors, model.grouping, options);
+  GroupSelection first = SelectGroups(model.tensors, model.grouping, options);
   for (const Backend* backend : SupportedBackends()) {
     for (const int threads : {1, 2, 5}) {
       Context() += " ";
       options.backend = backend;
       options.threads = threads;
       const GroupSelection selection = SelectGroups(model.tensors, model.grouping, options);
-      const bool same_threshold =
-          std::memcmp(&selection.threshold, &first.threshold, sizeof(double)) == 0;
-      EXPECT(same_threshold);
+      EXPECT_EQ(std::bit_cast<uint64_t>(selection.threshold),
+                std::bit_cast<uint64_t>(first.threshold));
       EXPECT(KeptBy(model, selection) == kept);
       ExpectCounts(model, selection, kept);
     }
@@ -202,7 +200,8 @@ TEST(CoupledSetsGoTogether) {
 
 TEST(FloorsAndImpossibleRatios) {
   Model model;
-  model.Add(DType::kFloat32, {{1, 1, 10, 20}, 1, 20, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, false}, "sorted");
+  model.Add(DType::kFloat32, {{1, 1, 10, 20}, 1, 20, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, false},
+            "sorted");
   model.Add(DType::kFloat32, {{1, 1, 5, 30}, 1, 30, {10, 11, 12, 13, 14}, false}, "normal");
   model.Finish();
   for (float* weight = reinterpret_cast<float*>(model.weights[0].bytes.data());
@@ -252,12 +251,12 @@ TEST(LayersByThemselves) {
 
 TEST(LargestOfEachBlock) {
   for (const DType dtype : kTypes) {
-    for (const auto& [keep, block] :
-         std::vector<std::pair<int64_t, int64_t>>{{2, 4}, {4, 8}, {1, 2}, {0, 4}, {16, 32}, {3, 4}}) {
+    for (const auto& [keep, block] : std::vector<std::pair<int64_t, int64_t>>{
+             {2, 4}, {4, 8}, {1, 2}, {0, 4}, {16, 32}, {3, 4}}) {
       Model model;
       for (const char* distribution : {"normal", "few", "zeros90", "constant"}) {
-        model.Add(dtype, {{5, 32, 9, 1}, 1, block, {}, false}, distribution);   // Conv
-        model.Add(dtype, {{1, 1, 31, 64}, 1, block, {}, false}, distribution);  // Gemm, transposed
+        model.Add(dtype, {{5, 32, 9, 1}, 1, block, {}, false}, distribution);    // Conv
+        model.Add(dtype, {{1, 1, 31, 64}, 1, block, {}, false}, distribution);   // Gemm, transposed
         model.Add(dtype, {{1, 64, 513, 1}, 1, block, {}, false}, distribution);  // MatMul
         model.Add(dtype, {{1, 1, 0, 32}, 1, block, {}, false}, distribution);
       }

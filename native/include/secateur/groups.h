@@ -1,6 +1,7 @@
 // Weights in groups: output channels, blocks, and the n largest of m. A weight tensor is seen as a
-// matrix of outputs by inputs and cut into blocks of rows and columns; either whole blocks go, those
-// of smallest mean square over all tensors together, or in each block all but the largest weights.
+// matrix of outputs by inputs and cut into blocks of rows and columns; either whole blocks go,
+// those of smallest mean square over all tensors together, or in each block all but the largest
+// weights.
 #ifndef SECATEUR_GROUPS_H_
 #define SECATEUR_GROUPS_H_
 
@@ -93,7 +94,7 @@ struct GroupSelection {
 // NONFINITE_WEIGHT with tensor and index (under kWhole groups with such weights stay if
 // allow_nonfinite); ABORTED; what sources throw.
 GroupSelection SelectGroups(const std::vector<Tensor>& tensors, const Grouping& grouping,
-                            const SelectOptions& options);
+                            const SelectOptions& given);
 
 }  // namespace secateur
 

@@ -23,8 +23,8 @@ class KeyBuffer;
 struct StoreTensor {
   std::string name;  // for messages
   int64_t count = 0;
-  bool prune = false;  // takes part in ADMM and in masks
-  bool decay = false;  // takes part in weight decay
+  bool prune = false;   // takes part in ADMM and in masks
+  bool decay = false;   // takes part in weight decay
   bool follow = false;  // not pruned by itself, but under the mask with the channels of others
 };
 

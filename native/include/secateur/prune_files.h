@@ -66,9 +66,8 @@ struct PruneJob {
 struct PruneResult {
   std::vector<Selection> selections;     // of groups: the counts only, no thresholds to mask by
   std::optional<GroupSelection> groups;  // without its support
-  std::vector<int64_t>
-      zeros;  // of each tensor, counted in the written files; without outputs what they would be,
-              // for groups only
+  std::vector<int64_t> zeros;  // of each tensor, counted in the written files; without outputs what
+                               // they would be, for groups only
   double select_seconds = 0;
   double apply_seconds = 0;  // writing and checking
   int threads = 1;
