@@ -71,11 +71,12 @@ export function checkClassIndices(
   labels: ArrayLike<number> | ArrayLike<bigint>,
   classes: number | undefined,
   path: string,
+  ignored?: number,
 ): void {
   const end = classes ?? Number.POSITIVE_INFINITY;
   for (let index = 0; index < labels.length; index++) {
     const label = Number(labels[index]);
-    if (Number.isInteger(label) && label >= 0 && label < end) continue;
+    if (label === ignored || (Number.isInteger(label) && label >= 0 && label < end)) continue;
     throw new SecateurError(
       'INVALID_DATA',
       `Expected every label in ${path} to be a whole number in [0, ${classes ?? 'infinity'}), got ${label} for sample ${index}`,

@@ -24,8 +24,13 @@ export class Mean {
     return this.#sum / this.#weight;
   }
 
-  reset(): void {
-    this.#sum = 0;
-    this.#weight = 0;
+  /** All that it is, as plain JSON. */
+  get state(): { sum: number; weight: number } {
+    return { sum: this.#sum, weight: this.#weight };
+  }
+
+  set state({ sum, weight }: { sum: number; weight: number }) {
+    this.#sum = sum;
+    this.#weight = weight;
   }
 }

@@ -15,11 +15,15 @@ export type BatchSource = Batches | FeedSource | ((epoch: number) => FeedSource)
 export interface SourceBatch {
   readonly feeds: Feeds;
   readonly samples: number;
+  /** Samples whose label counts; the loss is a mean over them. */
+  readonly counted: number;
   /** Its place in the epoch, from 0. */
   readonly batch: number;
   /** `over`: nobody needs the feeds' memory afterwards. */
   readonly hand: 'over' | 'copy';
 }
+
+type Made = Omit<SourceBatch, 'counted'>;
 
 /** Batches an epoch, where the source says so. */
 export function batchesPerEpoch(source: BatchSource): number | undefined {
@@ -41,9 +45,8 @@ export async function* epochOf(
   let count = 0;
   for await (const batch of prefetch(made)) {
     checkFeeds(batch.feeds, evaluable.inputs, batch.batch);
-    checkLabels(batch, evaluable);
     count += 1;
-    yield batch;
+    yield { ...batch, counted: countLabels(batch, evaluable) };
   }
   if (count > 0 || from > 0) return;
   throw new SecateurError(
@@ -52,7 +55,7 @@ export async function* epochOf(
   );
 }
 
-function* ownBatches(source: Batches, evaluable: Evaluable, epoch: number, from: number): Generator<SourceBatch> {
+function* ownBatches(source: Batches, evaluable: Evaluable, epoch: number, from: number): Generator<Made> {
   const names = { inputs: onlyInput(evaluable), labels: evaluable.target };
   for (const batch of source.epoch(epoch, from)) {
     yield { feeds: toFeeds(batch, names), samples: batch.size, batch: batch.position.batch, hand: 'over' };
@@ -63,7 +66,7 @@ async function* others(
   source: FeedSource | ((epoch: number) => FeedSource),
   epoch: number,
   from: number,
-): AsyncGenerator<SourceBatch> {
+): AsyncGenerator<Made> {
   let batch = 0;
   for await (const feeds of typeof source === 'function' ? source(epoch) : source) {
     if (batch >= from) {
@@ -82,10 +85,16 @@ function onlyInput({ inputs, target }: Evaluable): string {
   throw new SecateurError('INVALID_DATA', `Expected a model with one input beside the labels, got ${names}; ${advice}`);
 }
 
-/** The runtime would read past the classes, or count a wrong label as none. */
-function checkLabels({ feeds, batch }: SourceBatch, { target, classes, ignoreIndex }: Evaluable): void {
+/**
+ * Samples whose label counts.
+ *
+ * @throws SecateurError INVALID_DATA: the runtime would read past the classes, or count a wrong label as none.
+ */
+function countLabels({ feeds, batch, samples }: Made, { target, classes, ignoreIndex }: Evaluable): number {
   const labels = feeds[target]?.data;
-  if (classes === undefined || !(labels instanceof BigInt64Array)) return;
-  const counted = ignoreIndex === undefined ? labels : labels.filter((label) => label !== BigInt(ignoreIndex));
-  checkClassIndices(counted, classes, `batch ${batch}`);
+  if (classes === undefined || !(labels instanceof BigInt64Array)) return samples;
+  checkClassIndices(labels, classes, `batch ${batch}`, ignoreIndex);
+  if (ignoreIndex === undefined) return samples;
+  const ignored = BigInt(ignoreIndex);
+  return labels.reduce((count, label) => count + Number(label !== ignored), 0);
 }

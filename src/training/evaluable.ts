@@ -1,15 +1,17 @@
 // A model with a loss behind its output, ready to be measured: what data must feed it and what comes out. What is needed
 // beyond that to train it is in trainable.ts.
-import { clone } from '@bufbuild/protobuf';
-import { appendLoss, type CrossEntropy, type ElementLoss } from '../autodiff/losses.js';
+import { createHash } from 'node:crypto';
+import { clone, toBinary } from '@bufbuild/protobuf';
+import { appendLoss, type CrossEntropy, type ElementLoss, type GraphLoss } from '../autodiff/losses.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import type { FeedSpecification } from '../data/feeds.js';
 import { SecateurError } from '../errors.js';
+import { GraphBuilder } from '../onnx/build/graph-builder.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
 import { type InputShapes, probeShapes } from './probe.js';
 
-/** The name of a loss, or a loss with its options; the number of classes is the model's. */
-export type Loss = CrossEntropy['type'] | ElementLoss['type'] | Omit<CrossEntropy, 'classes'> | ElementLoss;
+/** The name of a loss, a loss with its options (the number of classes is the model's), or a loss as a model of its own. */
+export type Loss = CrossEntropy['type'] | ElementLoss['type'] | Omit<CrossEntropy, 'classes'> | ElementLoss | GraphLoss;
 
 export interface LossChoice {
   /** @default 'crossEntropy' */
@@ -33,6 +35,8 @@ export interface Evaluable {
   readonly classes: number | undefined;
   /** The label that counts nothing, of cross entropy. */
   readonly ignoreIndex: number | undefined;
+  /** The loss as text, to tell runs apart. */
+  readonly lossOptions: string;
 }
 
 /**
@@ -47,11 +51,19 @@ export async function withLoss(
   const copy = clone(ModelProtoSchema, model);
   const output = lossOutput(copy, options.lossOutput);
   const loss = await resolveLoss(copy, output, options);
-  const target = freeName(copy, loss.type === 'crossEntropy' ? 'labels' : 'target');
-  const name = appendLoss(copy, { output, loss, target });
+  const before = new Set(copy.graph?.input.map(({ name }) => name));
+  const name = appendLoss(copy, {
+    output,
+    loss,
+    target: unusedName(copy, loss.type === 'crossEntropy' ? 'labels' : 'target'),
+  });
+  const target = copy.graph?.input.find((input) => !before.has(input.name))?.name;
+  if (target === undefined)
+    throw new SecateurError('INVALID_OPTION', 'Expected a loss with an input of targets, got none');
   const evaluable = {
     inputs: feedsOf(copy),
     target,
+    lossOptions: JSON.stringify({ ...loss, ...('model' in loss && { model: hashOf(loss.model) }) }),
     loss: name,
     output,
     classes: loss.type === 'crossEntropy' ? loss.classes : undefined,
@@ -77,7 +89,7 @@ async function resolveLoss(
   model: ModelProto,
   output: string,
   { loss = 'crossEntropy', inputShapes }: LossChoice,
-): Promise<CrossEntropy | ElementLoss> {
+): Promise<(CrossEntropy & { classes: number }) | ElementLoss | GraphLoss> {
   const asked = typeof loss === 'string' ? ({ type: loss } as ElementLoss | Omit<CrossEntropy, 'classes'>) : loss;
   if (asked.type !== 'crossEntropy') return asked;
   const facts = (await probeShapes(model, inputShapes)).get(output);
@@ -85,21 +97,21 @@ async function resolveLoss(
 }
 
 function classesOf(facts: ValueFacts | undefined, output: string): number {
-  const classes = facts?.shape.length === 2 ? facts.shape[1] : undefined;
+  const classes = facts?.shape[1];
   if (facts?.dtype === 'float32' && classes !== undefined && classes > 1) return classes;
   throw new SecateurError(
     'INVALID_OPTION',
-    `Expected output ${output} to be logits of shape [batch, classes] in float32 for cross entropy, got ` +
+    `Expected output ${output} to be logits of shape [batch, classes, ...] in float32 for cross entropy, got ` +
       `${facts?.dtype ?? 'nothing'} [${facts?.shape.join(', ') ?? ''}]; choose another lossOutput or loss`,
   );
 }
 
-function freeName(model: ModelProto, wish: string): string {
-  const taken = new Set(model.graph?.node.flatMap((node) => [...node.input, ...node.output]));
-  for (const { name } of model.graph?.input ?? []) taken.add(name);
-  let name = wish;
-  while (taken.has(name)) name = `${name}_`;
-  return name;
+function unusedName({ graph }: ModelProto, wish: string): string {
+  return graph === undefined ? wish : GraphBuilder.extend(graph).fresh(wish);
+}
+
+function hashOf(model: ModelProto): string {
+  return createHash('sha256').update(toBinary(ModelProtoSchema, model)).digest('hex');
 }
 
 const elementNames: Readonly<Record<number, FeedSpecification['type']>> = {

@@ -12,7 +12,7 @@ export interface Evaluation {
   /** `regression`: everything that has no classes. */
   readonly task: 'classification' | 'regression';
   readonly samples: number;
-  /** Mean over the samples. */
+  /** Mean over the samples whose label counts. */
   readonly loss: number;
   /** Fraction of samples whose label ranks first, in [0, 1]; null without classes. */
   readonly accuracy: number | null;
@@ -33,18 +33,26 @@ export async function evaluateBatches(
 ): Promise<Evaluation> {
   const { classes, output, target, ignoreIndex } = evaluable;
   const loss = new Mean();
+  let samples = 0;
   const scores = classes === undefined ? undefined : new Classification(classes, ignoreOption(ignoreIndex));
   for await (const batch of epochOf(source, evaluable, 0)) {
     // The feeds' memory may be gone after the run.
     const labels = batch.feeds[target]?.data.slice();
     const result = await run(batch, scores === undefined ? [] : [output]);
-    loss.add(result.loss, batch.samples);
+    if (batch.counted > 0) loss.add(result.loss, batch.counted);
+    samples += batch.samples;
     const logits = result.outputs[output] as (FeedTensor & { data: Float32Array }) | undefined;
-    if (scores !== undefined && logits !== undefined) scores.add(logits.data, labels as BigInt64Array);
+    // A class a pixel has a loss, but no accuracy here.
+    if (logits?.dims.length === 2) scores?.add(logits.data, labels as BigInt64Array);
     onBatch(batch.batch);
   }
   const task = scores === undefined ? 'regression' : 'classification';
-  return { task, samples: loss.weight, loss: loss.value, accuracy: scores?.accuracy ?? null };
+  return {
+    task,
+    samples,
+    loss: loss.value,
+    accuracy: scores === undefined || scores.samples === 0 ? null : scores.accuracy,
+  };
 }
 
 function ignoreOption(ignoreIndex: number | undefined): { ignoreIndex?: number } {

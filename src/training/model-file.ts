@@ -20,7 +20,8 @@ export interface LoadedTrainable {
 
 /** Reads and differentiates a model, and moves its parameters into stores. */
 export async function loadTrainable(source: string | ModelProto, options: TrainableOptions): Promise<LoadedTrainable> {
-  const model = typeof source === 'string' ? readWholeModel(source) : source;
+  // A model of the caller's keeps its own tensors.
+  const model = typeof source === 'string' ? readWholeModel(source) : clone(ModelProtoSchema, source);
   return intoStores(model, await prepareTraining(model, options, { channelBlock: await channelBlock() }));
 }
 

@@ -52,14 +52,10 @@ const learned: Readonly<Record<string, readonly number[]>> = {
  */
 export function findParameters(model: ModelProto, filters: ParameterFilters = {}): Parameter[] {
   const initializers = model.graph?.initializer ?? [];
-  const names = initializers.map(({ name }) => name);
-  const only = compilePatterns('trainable', filters.trainable ?? [], names);
-  const frozen = compilePatterns('frozen', filters.frozen ?? [], names);
+  const stays = unwanted(model, filters);
   const prunable = new Set(findPrunable(model, filters).prunable.map(({ tensor }) => tensor));
   const uses = learnedValues(model.graph?.node ?? []);
-  const wanted = (name: string) =>
-    (only.length === 0 ? uses.has(name) : only.some((pattern) => pattern.matches(name))) &&
-    !frozen.some((pattern) => pattern.matches(name));
+  const wanted = (name: string) => !stays.has(name) && (filters.trainable?.length ? true : uses.has(name));
   const parameters = initializers
     .filter((tensor) => wanted(tensor.name) && isLearnable(tensor, prunable.has(tensor)))
     .map((tensor) => ({
@@ -70,6 +66,19 @@ export function findParameters(model: ModelProto, filters: ParameterFilters = {}
     }));
   if (parameters.length === 0) throw nothingToTrain(filters);
   return parameters;
+}
+
+/**
+ * Initializers that the globs keep as they are, running statistics among them.
+ *
+ * @throws SecateurError UNKNOWN_TENSOR where a glob matches nothing.
+ */
+export function unwanted({ graph }: ModelProto, { trainable = [], frozen = [] }: ParameterFilters): Set<string> {
+  const names = graph?.initializer.map(({ name }) => name) ?? [];
+  const only = compilePatterns('trainable', trainable, names);
+  const never = compilePatterns('frozen', frozen, names);
+  const matches = (patterns: typeof only, name: string) => patterns.some((pattern) => pattern.matches(name));
+  return new Set(names.filter((name) => (only.length > 0 && !matches(only, name)) || matches(never, name)));
 }
 
 /** Weights that are not among the changing ones; single numbers and integers are part of the computation instead. */

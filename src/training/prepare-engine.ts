@@ -29,7 +29,7 @@ export function enginePlan({ trainable, store, buffers }: LoadedTrainable, setti
     ...(accumulation !== undefined && { accumulation }),
     loss: trainable.loss,
     // The trainer says the rate of every step; a function could not cross to the thread.
-    optimizer: { ...optimizer, learningRate: 0 },
+    optimizer: { threads, ...optimizer, learningRate: 0 },
     averageDecay,
     threads,
   };

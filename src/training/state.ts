@@ -8,6 +8,11 @@ import type { Checkpoint, CheckpointTensor, ParameterState, Property } from './c
 import type { ParameterStore } from './parameter-store.js';
 import type { Trainer } from './trainer.js';
 
+interface Shaped {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
 /** Slots of the store by the name that their tensors have in a checkpoint. */
 const slots: Readonly<Record<string, StoreSlot>> = {
   momentum0: 'firstMoment',
@@ -29,7 +34,7 @@ const GROUP = 'group0';
  */
 export async function saveState(path: string, trainer: Trainer, note: unknown): Promise<void> {
   const { store, buffers, trainable, steps } = trainer;
-  const states = trainable.parameters.map(({ name, shape }, index) => stateOf(store, { name, shape, index }));
+  const states = statesOf(store, trainable.parameters);
   const checkpoint: Checkpoint = {
     version: 2,
     trainable: tensorsOf(store, trainable.parameters),
@@ -48,30 +53,60 @@ export async function saveState(path: string, trainer: Trainer, note: unknown): 
 /**
  * Puts a saved state back, and returns its note.
  *
+ * @param accept gets the note before anything is changed, and may throw.
  * @throws SecateurError IO, INVALID_DATA; INVALID_OPTION where it is another model's. The trainer is unchanged then.
  */
-export async function restoreState(path: string, trainer: Trainer): Promise<unknown> {
+export async function restoreState<Note = unknown>(
+  path: string,
+  trainer: Trainer,
+  accept: (note: unknown) => Note = (note) => note as Note,
+): Promise<Note> {
   const checkpoint = await readCheckpoint(path);
   const properties = new Map(checkpoint.properties.map(({ name, value }) => [name, String(value)]));
   if (properties.get('secateur.model') !== fingerprint(trainer)) throw otherModel(path);
+  const note = accept(parse(path, properties.get('secateur.note')));
+  const admm = (parse(path, properties.get('secateur.admm')) ?? undefined) as NativeAdmmState | undefined;
   const { store, buffers, trainable } = trainer;
-  const states = new Map(checkpoint.optimizerGroups[0]?.states.map((state) => [state.parameter, state.momentums]));
+  const states = checkpoint.optimizerGroups[0]?.states ?? [];
+  const saved = new Map(
+    [...Object.keys(slots), MASK, SUPPORT].map((key) => [key, states.flatMap((state) => renamed(state, key))]),
+  );
+  checkSizes(trainable.parameters, checkpoint.trainable);
+  checkSizes(trainable.buffers, checkpoint.frozen);
+  for (const tensors of saved.values()) if (tensors.length > 0) checkSizes(trainable.parameters, tensors);
   fill(store.views('parameters'), trainable.parameters, checkpoint.trainable);
   fill(buffers.views('parameters'), trainable.buffers, checkpoint.frozen);
-  for (const [name, slot] of Object.entries(slots)) {
-    const tensors = [...states].flatMap(([parameter, list]) => renamed(list, name, parameter));
+  for (const [key, slot] of Object.entries(slots)) {
+    const tensors = saved.get(key) ?? [];
     if (tensors.length > 0) fill(store.views(slot), trainable.parameters, tensors);
   }
-  restoreBytes(trainer, states);
-  store.admmState = (JSON.parse(properties.get('secateur.admm') ?? 'null') ?? undefined) as NativeAdmmState | undefined;
+  restoreBytes(trainer, saved.get(MASK) ?? [], saved.get(SUPPORT) ?? []);
+  store.admmState = admm;
   await trainer.setSteps(checkpoint.optimizerGroups[0]?.step ?? 0);
-  return JSON.parse(properties.get('secateur.note') ?? 'null');
+  return note;
+}
+
+function parse(path: string, text = 'null'): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw damaged(path, error);
+  }
+}
+
+function damaged(path: string, cause: unknown): SecateurError {
+  return new SecateurError('INVALID_DATA', `Expected JSON in the properties of ${path}, got something else`, {
+    path,
+    cause,
+  });
 }
 
 /** The mask, and the support that a projection by groups has left. */
-function restoreBytes({ store, trainable }: Trainer, states: ReadonlyMap<string, CheckpointTensor[]>): void {
-  const saved = (key: string) => [...states].flatMap(([parameter, list]) => renamed(list, key, parameter));
-  const [masks, supports] = [saved(MASK), saved(SUPPORT)];
+function restoreBytes(
+  { store, trainable }: Trainer,
+  masks: readonly CheckpointTensor[],
+  supports: readonly CheckpointTensor[],
+): void {
   store.clearMask();
   if (masks.length > 0) {
     fill(store.maskViews(), trainable.parameters, masks);
@@ -80,7 +115,7 @@ function restoreBytes({ store, trainable }: Trainer, states: ReadonlyMap<string,
   if (supports.length > 0) fill(store.supportViews(), trainable.parameters, supports);
 }
 
-function tensorsOf(store: ParameterStore, list: readonly { name: string; shape: readonly number[] }[]) {
+function tensorsOf(store: ParameterStore, list: readonly Shaped[]) {
   const views = store.views('parameters');
   return list.map(({ name, shape }, index) => tensor(name, shape, views[index] ?? new Float32Array(0)));
 }
@@ -94,47 +129,65 @@ function tensor(name: string, shape: readonly number[], data: Float32Array | Uin
   };
 }
 
-function stateOf(
-  store: ParameterStore,
-  { name, shape, index }: { name: string; shape: readonly number[]; index: number },
-): ParameterState {
-  const momentums = Object.entries(slots)
+/** Everything of the optimizer, of ADMM and of masks, a parameter at a time. */
+function statesOf(store: ParameterStore, parameters: readonly Shaped[]): ParameterState[] {
+  const views: [string, readonly (Float32Array | Uint8Array)[]][] = Object.entries(slots)
     .filter(([, slot]) => store.has(slot))
-    .map(([key, slot]) => tensor(key, shape, store.views(slot)[index] ?? new Float32Array(0)));
-  if (store.has('mask')) momentums.push(tensor(MASK, shape, store.maskViews()[index] ?? new Uint8Array(0)));
-  if (store.has('support')) momentums.push(tensor(SUPPORT, shape, store.supportViews()[index] ?? new Uint8Array(0)));
-  return { parameter: name, momentums };
+    .map(([key, slot]) => [key, store.views(slot)]);
+  if (store.has('mask')) views.push([MASK, store.maskViews()]);
+  if (store.has('support')) views.push([SUPPORT, store.supportViews()]);
+  return parameters.map(({ name, shape }, index) => {
+    const momentums = views.flatMap(([key, list]) => (list[index] ? [tensor(key, shape, list[index])] : []));
+    return { parameter: name, momentums };
+  });
 }
 
-function renamed(list: readonly CheckpointTensor[], key: string, parameter: string): CheckpointTensor[] {
-  return list.filter(({ name }) => name === key).map((found) => ({ ...found, name: parameter }));
+function renamed({ parameter, momentums }: ParameterState, key: string): CheckpointTensor[] {
+  return momentums.filter(({ name }) => name === key).map((found) => ({ ...found, name: parameter }));
 }
 
+function checkSizes(list: readonly Shaped[], tensors: readonly CheckpointTensor[]): void {
+  for (const { name, shape } of list) {
+    const found = tensors.find((candidate) => candidate.name === name);
+    const bytes = found && found.dims.join() === shape.join() ? found.data.byteLength : undefined;
+    const width = found?.dataType === FLOAT ? 4 : 1;
+    const wanted = width * shape.reduce((product, size) => product * size, 1);
+    // A support has no bytes of what is never pruned.
+    if (bytes === wanted || (width === 1 && bytes === 0)) continue;
+    const message = `Expected ${name} of shape [${shape.join(', ')}] in the checkpoint, got ${bytes ?? 'no'} bytes of it`;
+    throw new SecateurError('INVALID_DATA', message, { tensor: name });
+  }
+}
+
+/** Sizes are right: see checkSizes. */
 function fill(
   views: readonly (Float32Array | Uint8Array)[],
   list: readonly { name: string }[],
   tensors: readonly CheckpointTensor[],
 ): void {
+  const byName = new Map(tensors.map(({ name, data }) => [name, data]));
   for (const [index, { name }] of list.entries()) {
-    const view = views[index];
-    const found = tensors.find((candidate) => candidate.name === name);
-    if (view === undefined || found === undefined) continue;
-    if (found.data.byteLength !== view.byteLength) {
-      const message = `Expected ${view.byteLength} bytes of ${name} in the checkpoint, got ${found.data.byteLength}`;
-      throw new SecateurError('INVALID_DATA', message, { tensor: name });
+    const [view, data] = [views[index], byName.get(name)];
+    if (view !== undefined && data !== undefined) {
+      new Uint8Array(view.buffer, view.byteOffset, view.byteLength).set(data);
     }
-    new Uint8Array(view.buffer, view.byteOffset, view.byteLength).set(found.data);
   }
 }
 
-/** Tells models apart by the names and shapes of what is trained, and by what is pruned. */
-function fingerprint({ trainable: { parameters, buffers, grouping } }: Trainer): string {
+/** Tells models apart: the names and shapes of what is trained, what is pruned, what is frozen, and the loss. */
+function fingerprint({ model, trainable }: Trainer): string {
+  const { parameters, buffers, grouping, frozen, lossOptions } = trainable;
+  const fixed = new Set(frozen);
+  const hash = createHash('sha256');
+  for (const { name, rawData } of model.graph?.initializer ?? [])
+    if (fixed.has(name)) hash.update(name).update(rawData);
   const facts = [
+    lossOptions,
     grouping?.granularity ?? 'weight',
     ...parameters.map(({ name, shape, prune }) => [name, shape, prune]),
     ...buffers.map(({ name, shape }) => [name, shape]),
   ];
-  return createHash('sha256').update(JSON.stringify(facts)).digest('hex');
+  return hash.update(JSON.stringify(facts)).digest('hex');
 }
 
 function text(name: string, value: string): Property {

@@ -11,12 +11,14 @@ import type { Granularity } from '../prune/granularity.js';
 import type { PlannedBuffer } from './engine/plan.js';
 import { type Evaluable, type LossChoice, withLoss } from './evaluable.js';
 import { groupParameters, type ParameterGrouping } from './grouping.js';
-import { findFrozen, findParameters, type Parameter, type ParameterFilters } from './parameters.js';
+import { findFrozen, findParameters, type Parameter, type ParameterFilters, unwanted } from './parameters.js';
 import { probeShapes } from './probe.js';
 
 export interface TrainableOptions extends ParameterFilters, LossChoice {
   /** What is pruned as one; see `PruneOptions`. @default 'weight' */
   granularity?: Granularity | undefined;
+  /** Seeds Dropout, 0 to 2^31 - 1. @default 0 */
+  seed?: number | undefined;
 }
 
 /** What a trainer runs. */
@@ -55,7 +57,7 @@ export async function prepareTraining(
   const { model, evaluable } = await withLoss(source, options);
   const { granularity, exclude } = options;
   const { parameters, grouping } = groupParameters(model, findParameters(model, options), granularity, exclude);
-  const mode = toTrainingMode(model);
+  const mode = toTrainingMode(model, { frozen: unwanted(model, options), seed: (options.seed ?? 0) % 2 ** 31 });
   const shapes = await probeShapes(mode.model, options.inputShapes);
   const names = parameters.map(({ name }) => name);
   const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock };

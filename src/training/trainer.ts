@@ -21,7 +21,7 @@ export interface TrainerOptions extends TrainableOptions, EngineOptions {}
 export interface EngineOptions {
   /** @default { type: 'adamw', learningRate: 1e-3 } */
   optimizer?: OptimizerOptions;
-  /** Batches whose gradients make one step, 1 or more. @default 1 */
+  /** Batches whose gradients make one step, 1 or more; the step goes by the mean of the batches' means. @default 1 */
   accumulate?: number;
   /** Keeps a moving average of the parameters with this decay, [0, 1); 0 is off. @default 0 */
   averageDecay?: number;
@@ -61,7 +61,7 @@ export interface Step {
   /** Mean over the step's samples. */
   readonly loss: number;
   readonly learningRate: number;
-  /** NaN unless gradients are clipped. */
+  /** Over all tensors, before clipping. */
   readonly gradientNorm: number;
   /** Milliseconds of the step in the training thread, and of those in ONNX Runtime. */
   readonly totalMs: number;
@@ -78,7 +78,7 @@ interface PlannedStep {
 
 const FIT_KEYS = ['epochs', 'from', 'learningRate', 'rho', 'lookahead', 'signal'];
 const KEYS = [
-  ...['include', 'exclude', 'trainable', 'frozen', 'granularity', 'loss', 'lossOutput', 'inputShapes'],
+  ...['include', 'exclude', 'trainable', 'frozen', 'granularity', 'seed', 'loss', 'lossOutput', 'inputShapes'],
   ...['optimizer', 'accumulate', 'averageDecay', 'threads'],
 ];
 const defaultOptimizer: OptimizerOptions = { type: 'adamw', learningRate: 1e-3 };
@@ -102,6 +102,9 @@ interface Parts {
 export class Trainer {
   readonly #parts: Parts;
   #steps = 0;
+  #closed = false;
+  /** Files under way; their bytes are the stores'. */
+  #saving: Promise<unknown> = Promise.resolve();
 
   private constructor(parts: Parts) {
     this.#parts = parts;
@@ -110,7 +113,7 @@ export class Trainer {
   /**
    * Reads a model, differentiates it and starts the training thread.
    *
-   * @param model an ONNX file, or a model in memory, whose tensors become views of the trainer's memory.
+   * @param model an ONNX file, or a model in memory, which stays as it is.
    * @throws SecateurError INVALID_OPTION, INVALID_MODEL, UNSUPPORTED with all operators that have no gradient, NO_RUNTIME.
    */
   static async create(model: string | ModelProto, options: TrainerOptions = {}): Promise<Trainer> {
@@ -129,8 +132,14 @@ export class Trainer {
   }
 
   static async #open(loaded: LoadedTrainable, options: Required<EngineOptions>): Promise<Trainer> {
-    const engine = await EngineClient.open(enginePlan(loaded, options));
-    return new Trainer({ ...loaded, engine, options });
+    try {
+      const engine = await EngineClient.open(enginePlan(loaded, options));
+      return new Trainer({ ...loaded, engine, options });
+    } catch (error) {
+      loaded.store.dispose();
+      loaded.buffers.dispose();
+      throw error;
+    }
   }
 
   /** Parameters, gradients, momenta and ADMM state, in the order of `trainable.parameters`. */
@@ -185,6 +194,12 @@ export class Trainer {
         if (underWay.length > depth) yield await (underWay.shift() as Promise<Step>);
       }
       while (underWay.length > 0) yield await (underWay.shift() as Promise<Step>);
+    } catch (error) {
+      for (const step of await Promise.allSettled(underWay.splice(0)))
+        if (step.status === 'fulfilled') yield step.value;
+      // The thread refuses all steps since one failed; now it may take others.
+      await this.#parts.engine.setSteps(this.#steps).catch(() => undefined);
+      throw error;
     } finally {
       await Promise.allSettled(underWay);
     }
@@ -196,12 +211,13 @@ export class Trainer {
     const { epochs = 1, from = { epoch: 0, batch: 0 }, rho = 0 } = options;
     checkNumber('epochs', epochs, { least: 0, whole: true });
     const batches = batchesPerEpoch(source);
-    const rate = this.#rate(options, epochs, batches);
+    const steps = this.stepsPerEpoch(source);
+    const rate = this.#rate(options, epochs * steps);
     for (let epoch = from.epoch; epoch < epochs; epoch++) {
       const start = epoch === from.epoch ? from.batch : 0;
       for await (const group of this.#groups(source, epoch, start)) {
-        const first = group[0]?.batch ?? 0;
-        const learningRate = rate(batches === undefined ? epoch : epoch * batches + first);
+        const done = batches === undefined ? 0 : Math.floor((group[0]?.batch ?? 0) / this.#parts.options.accumulate);
+        const learningRate = rate(epoch * steps + done);
         yield { group, epoch, batches, learningRate, rho };
       }
     }
@@ -249,22 +265,36 @@ export class Trainer {
   }
 
   /** Writes the model with its parameters as they are now, or as their moving average, atomically. */
-  save(path: string, { weights = 'current' }: { weights?: 'current' | 'average' } = {}): Promise<void> {
+  async save(path: string, { weights = 'current' }: { weights?: 'current' | 'average' } = {}): Promise<void> {
+    if (this.#closed) throw new SecateurError('INVALID_OPTION', 'Expected an open trainer, got one that was closed');
     const { model, trainable, store } = this.#parts;
-    return saveModel(path, model, trainable, weights === 'average' && store.has('average') ? store : undefined);
+    const saving = saveModel(path, model, trainable, weights === 'average' && store.has('average') ? store : undefined);
+    this.#saving = Promise.allSettled([this.#saving, saving]);
+    await saving;
   }
 
   /** Ends the training thread and lets go of the memory. */
   async close(): Promise<void> {
-    await this.#parts.engine.close();
-    this.#parts.store.dispose();
-    this.#parts.buffers.dispose();
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#saving;
+    try {
+      await this.#parts.engine.close();
+    } finally {
+      this.#parts.store.dispose();
+      this.#parts.buffers.dispose();
+    }
   }
 
-  #rate({ learningRate }: FitOptions, epochs: number, batches: number | undefined): Schedule {
+  /** Steps of an epoch; 1 where the source does not say, so that schedules go by epochs. */
+  stepsPerEpoch(source: BatchSource): number {
+    return Math.ceil((batchesPerEpoch(source) ?? 1) / this.#parts.options.accumulate);
+  }
+
+  #rate({ learningRate }: FitOptions, steps: number): Schedule {
     const { optimizer } = this.#parts.options;
-    if (learningRate !== undefined) return phaseSchedule(learningRate, epochs * (batches ?? 1));
-    const own = phaseSchedule(optimizer.learningRate, epochs * (batches ?? 1));
+    if (learningRate !== undefined) return phaseSchedule(learningRate, steps);
+    const own = phaseSchedule(optimizer.learningRate, steps);
     let step = this.#steps;
     return () => own(step++);
   }
@@ -273,6 +303,7 @@ export class Trainer {
   async *#groups(source: BatchSource, epoch: number, from: number): AsyncGenerator<SourceBatch[]> {
     let group: SourceBatch[] = [];
     for await (const batch of epochOf(source, this.#parts.trainable, epoch, from)) {
+      if (batch.counted === 0) throw nothingCounts(batch);
       group.push(batch);
       if (group.length < this.#parts.options.accumulate) continue;
       yield group;
@@ -290,20 +321,17 @@ export class Trainer {
     });
     const results = await Promise.all(requests);
     const failed = results.find(({ applied }) => !applied);
-    if (failed !== undefined) {
-      // The thread has refused all steps since; now it may take others.
-      await engine.setSteps(this.#steps);
-      throw diverged(this.#steps, failed);
-    }
+    if (failed !== undefined) throw diverged(this.#steps, failed);
     this.#steps += 1;
+    const samples = group.reduce((sum, batch) => sum + batch.samples, 0);
     const total = (pick: (result: StepResult) => number) => results.reduce((sum, result) => sum + pick(result), 0);
     return {
       step: this.#steps,
       epoch,
       batch: group.at(-1)?.batch ?? 0,
       batches,
-      samples: group.reduce((sum, { samples }) => sum + samples, 0),
-      loss: total(({ loss }) => loss) / results.length,
+      samples,
+      loss: group.reduce((sum, batch, index) => sum + batch.samples * (results[index]?.loss ?? 0), 0) / samples,
       learningRate,
       gradientNorm: results.at(-1)?.gradientNorm ?? Number.NaN,
       totalMs: total(({ totalMs }) => totalMs),
@@ -318,6 +346,14 @@ function engineSettings(options: EngineOptions): Required<EngineOptions> {
   checkNumber('averageDecay', averageDecay, { least: 0, below: 1 });
   checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
   return { optimizer, accumulate, averageDecay, threads };
+}
+
+function nothingCounts({ batch }: SourceBatch): SecateurError {
+  return new SecateurError(
+    'INVALID_DATA',
+    `Expected batch ${batch} to have a label that counts, got only ignored ones: a mean over none is no number`,
+    { index: batch },
+  );
 }
 
 function diverged(step: number, { loss }: StepResult): SecateurError {

@@ -69,7 +69,7 @@ describe('mean', () => {
     mean.add(1, 64);
     mean.add(2, 16);
     expect([mean.value, mean.weight]).toEqual([1.2, 80]);
-    mean.reset();
+    mean.state = { sum: 0, weight: 0 };
     for (let index = 0; index < 1_000_000; index++) mean.add(0.1);
     expect(mean.value).toBeCloseTo(0.1, 9);
   });

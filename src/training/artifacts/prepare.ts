@@ -58,7 +58,13 @@ export async function prepareArtifacts(
   );
   const trainable = {
     ...{ training, evaluation, inputs, parameters },
-    ...{ target: ends.target, loss: ends.loss, output: ends.output, ...classesOf(ends, inputs, shapes) },
+    ...{
+      target: ends.target,
+      loss: ends.loss,
+      lossOptions: ends.loss,
+      output: ends.output,
+      ...classesOf(ends, inputs, shapes),
+    },
     gradients: parameters.map(({ name }) => gradients.get(name) ?? ''),
     buffers: [...next].map(([name, value]) => ({ name, shape: shapes.get(name)?.shape ?? [], next: value })),
     frozen: order.flatMap(({ name }) => (isChanged(name) ? [] : [name])),

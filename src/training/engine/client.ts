@@ -47,11 +47,11 @@ export class EngineClient implements EngineCalls {
 
   /** @param hand `over`: the feeds' memory moves to the other thread and is empty here afterwards. */
   step(request: StepRequest, hand: 'over' | 'copy' = 'copy'): Promise<StepResult> {
-    return this.#call('step', request, hand === 'over' ? memoryOf(request.feeds) : []);
+    return this.#feed('step', request, hand);
   }
 
   evaluate(request: EvaluationRequest, hand: 'over' | 'copy' = 'copy'): Promise<EvaluationResult> {
-    return this.#call('evaluate', request, hand === 'over' ? memoryOf(request.feeds) : []);
+    return this.#feed('evaluate', request, hand);
   }
 
   steps(): Promise<number> {
@@ -63,8 +63,16 @@ export class EngineClient implements EngineCalls {
   }
 
   async close(): Promise<void> {
-    if (this.#ended === undefined) await this.#call<void>('close', undefined);
-    await this.#worker.terminate();
+    try {
+      if (this.#ended === undefined) await this.#call<void>('close', undefined);
+    } finally {
+      await this.#worker.terminate();
+    }
+  }
+
+  #feed<T>(call: keyof EngineCalls, request: StepRequest | EvaluationRequest, hand: 'over' | 'copy'): Promise<T> {
+    const feeds = compact(request.feeds);
+    return this.#call(call, { ...request, feeds }, hand === 'over' ? memoryOf(feeds) : []);
   }
 
   #call<T>(call: keyof EngineCalls, argument: unknown, memory: ArrayBuffer[] = []): Promise<T> {
@@ -98,6 +106,15 @@ function toError({ code, message, fields, stack }: Extract<WorkerReply, { failur
   const cause = Object.assign(new Error(message), { stack });
   if (code === undefined) return new Error(message, { cause });
   return new SecateurError(code as SecateurErrorCode, message, { ...(fields as SecateurErrorFields), cause });
+}
+
+/** A view of a larger buffer would take all of it along. */
+function compact(feeds: EngineFeeds): EngineFeeds {
+  const entries = Object.entries(feeds).map(([name, { data, dims }]) => {
+    const whole = data.byteLength === data.buffer.byteLength;
+    return [name, { data: whole ? data : data.slice(), dims }] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 /** Buffers that belong to one tensor whole; others are copied. */

@@ -55,6 +55,7 @@ export class Engine implements EngineCalls {
   /** Gradients of a batch, and a step of the optimizer where the request says so. */
   async step(request: StepRequest): Promise<StepResult> {
     if (this.#failed) return { loss: Number.NaN, gradientNorm: Number.NaN, applied: false, totalMs: 0, runtimeMs: 0 };
+    this.#failed = true; // until the step is through: what throws fails too
     const begin = performance.now();
     this.#reset[0] = Number(request.reset);
     await this.#training.run({ ...this.#tensors(this.#training, request.feeds), ...this.#held }, this.#fetches);
@@ -96,8 +97,10 @@ export class Engine implements EngineCalls {
   }
 
   #optimize({ learningRate, rho, gradientScale }: StepRequest) {
-    const result = this.#optimizer.step({ learningRate, rho, gradientScale });
-    if (result.applied && this.#plan.averageDecay > 0) this.#store.updateAverage(this.#plan.averageDecay);
+    // The norm tells gradients that are not finite, before they reach the weights.
+    const result = this.#optimizer.step({ learningRate, rho, gradientScale, measureNorm: true });
+    const { averageDecay, threads } = this.#plan;
+    if (result.applied && averageDecay > 0) this.#store.updateAverage(averageDecay, threads);
     return result;
   }
 

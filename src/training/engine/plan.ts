@@ -61,7 +61,7 @@ export interface StepRequest {
 
 export interface StepResult {
   readonly loss: number;
-  /** NaN unless gradients are clipped. */
+  /** Over all tensors, before clipping; NaN where no step was taken. */
   readonly gradientNorm: number;
   /** False: loss or gradient is not finite, and nothing was changed. */
   readonly applied: boolean;

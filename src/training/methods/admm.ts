@@ -7,7 +7,7 @@ import type { BatchSource } from '../batch-source.js';
 import type { Trainer } from '../trainer.js';
 import type { DataRate, Phase, Target } from './phases.js';
 import { type MethodReport, runMethod } from './report.js';
-import type { RunOptions } from './run.js';
+import { type RunOptions, runKeys } from './run.js';
 
 export interface AdmmOptions extends RunOptions {
   /** Removal ratio in [0, 1). */
@@ -38,9 +38,8 @@ export interface AdmmOptions extends RunOptions {
 }
 
 const positive = { least: Number.MIN_VALUE, below: Number.POSITIVE_INFINITY } as const;
-const RUN_KEYS = ['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'];
 const KEYS = [
-  ...RUN_KEYS,
+  ...runKeys,
   ...['ratio', 'scope', 'minKeep', 'iterations', 'epochsPerIteration', 'rho', 'rounds', 'mask'],
   ...['learningRate', 'retrainEpochs', 'retrainLearningRate'],
 ];
@@ -99,5 +98,5 @@ function rhosOf(count: number, rho: AdmmOptions['rho'] = { from: 1e-4, to: 1e-2 
   const { from, to } = typeof rho === 'number' ? { from: rho, to: rho } : rho;
   checkNumber('rho', from, positive);
   checkNumber('rho', to, positive);
-  return Array.from({ length: count }, (_, index) => from * (to / from) ** (count === 1 ? 1 : index / (count - 1)));
+  return Array.from({ length: count }, (_, index) => from * (to / from) ** (count === 1 ? 0 : index / (count - 1)));
 }

@@ -6,7 +6,7 @@ import type { BatchSource } from '../batch-source.js';
 import type { Trainer } from '../trainer.js';
 import type { DataRate, Phase, Target } from './phases.js';
 import { type MethodReport, runMethod } from './report.js';
-import type { RunOptions } from './run.js';
+import { type RunOptions, runKeys } from './run.js';
 
 export interface MagnitudeOptions extends RunOptions {
   /** Removal ratio in [0, 1). */
@@ -30,7 +30,7 @@ export interface MagnitudeOptions extends RunOptions {
 }
 
 const KEYS = [
-  ...['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'],
+  ...runKeys,
   ...[
     'ratio',
     'scope',

@@ -2,14 +2,17 @@
 // from the epoch of the whole run, so a resumed run sees what an uninterrupted one would have seen.
 import { existsSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
+import { Batches } from '../../data/batches.js';
 import { aborted, SecateurError } from '../../errors.js';
 import { Mean } from '../../metrics/mean.js';
-import { type BatchSource, batchesPerEpoch } from '../batch-source.js';
+import { checkNumber } from '../../options.js';
+import type { BatchSource } from '../batch-source.js';
+import type { ProjectionOptions } from '../parameter-store.js';
 import { phaseSchedule } from '../phase-rate.js';
 import { restoreState, saveState } from '../state.js';
 import type { Step, Trainer } from '../trainer.js';
 import { supportOverlap } from './overlap.js';
-import { type AdmmPhase, epochsOf, type Phase, type PrunePhase } from './phases.js';
+import { type AdmmPhase, epochsOf, type Phase, type PrunePhase, type Target } from './phases.js';
 import { emptyRecord, type RunRecord } from './record.js';
 
 /** Where a run stands: the phase, and the epoch and batch in it that come next. */
@@ -19,6 +22,14 @@ interface Cursor {
   batch: number;
   /** What comes before the epoch, or the phase's pruning, is done. */
   prepared: boolean;
+}
+
+/** What a checkpoint holds beside the trainer's state. */
+interface Note {
+  plan: object;
+  cursor: Cursor;
+  record: RunRecord;
+  means: [epoch: Mean['state'], iteration: Mean['state']];
 }
 
 const start = { epoch: 0, batch: 0, prepared: false } as const;
@@ -41,6 +52,7 @@ export interface RunOptions {
   checkpointEvery?: number | undefined;
   /** Go on from the checkpoint where it exists. @default false */
   resume?: boolean | undefined;
+  /** Called after each step, while the next one is under way. */
   onProgress?: ((progress: RunProgress) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
@@ -66,6 +78,8 @@ class Run {
   #epochLoss = new Mean();
   #iterationLoss = new Mean();
   #since = performance.now();
+  /** Steps of the trainer that the cursor knows of. */
+  #steps = 0;
 
   constructor(trainer: Trainer, source: BatchSource, phases: readonly Phase[], options: RunOptions) {
     this.#trainer = trainer;
@@ -75,15 +89,18 @@ class Run {
   }
 
   async toEnd(): Promise<RunRecord> {
+    checkOptions(this.#options);
     await this.#resume();
+    this.#steps = this.#trainer.steps;
     try {
       for (let phase = this.#phases[this.#cursor.phase]; phase; phase = this.#phases[this.#cursor.phase]) {
         await this.#runPhase(phase);
         this.#cursor = { phase: this.#cursor.phase + 1, ...start };
-        await this.#checkpoint();
+        if (epochsOf(phase) === 0) await this.#checkpoint();
       }
     } catch (error) {
-      if (this.#options.signal?.aborted) await this.#checkpoint();
+      // A step that nobody saw would be taken twice: then the checkpoint before is the one to go on from.
+      if (this.#options.signal?.aborted && this.#trainer.steps === this.#steps) await this.#checkpoint();
       throw error;
     }
     this.#tick();
@@ -104,7 +121,7 @@ class Run {
   async #beforeEpoch(phase: Phase, epoch: number): Promise<void> {
     if (phase.kind === 'gradual') {
       const target = phase.targets[epoch];
-      if (target !== undefined) await this.#trainer.store.setMaskByMagnitude(target);
+      if (target !== undefined) await this.#trainer.store.setMaskByMagnitude(this.#threaded(target));
     }
     if (phase.kind === 'admm' && epoch % phase.epochsPerIteration === 0) await this.#iterate(phase, epoch);
   }
@@ -114,7 +131,7 @@ class Run {
     const planned = phase.iterations[iteration];
     if (planned === undefined) throw new SecateurError('INTERNAL', `Expected an iteration ${iteration} of ADMM`);
     const { rho, target } = planned;
-    const result = await this.#trainer.store.project(target);
+    const result = await this.#trainer.store.project(this.#threaded(target));
     const loss = this.#iterationLoss.weight === 0 ? null : this.#iterationLoss.value;
     this.#iterationLoss = new Mean();
     this.#record.iterations.push({
@@ -133,7 +150,7 @@ class Run {
   async #trainEpoch(phase: Phase, epochs: number): Promise<void> {
     const { epoch, batch } = this.#cursor;
     const offset = this.#epochsBefore();
-    const perEpoch = batchesPerEpoch(this.#source) ?? 1;
+    const perEpoch = this.#trainer.stepsPerEpoch(this.#source);
     const rate = phaseSchedule('learningRate' in phase ? phase.learningRate : 0, epochs * perEpoch);
     const steps = this.#trainer.fit(this.#source, {
       epochs: offset + epoch + 1,
@@ -150,6 +167,7 @@ class Run {
 
   async #afterStep(phase: Phase, step: Step): Promise<void> {
     this.#cursor.batch = step.batch + 1;
+    this.#steps = step.step;
     this.#epochLoss.add(step.loss, step.samples);
     this.#iterationLoss.add(step.loss, step.samples);
     const part = step.batches === undefined ? 0 : this.#cursor.batch / step.batches;
@@ -178,10 +196,11 @@ class Run {
     const { store } = this.#trainer;
     let overlap: number | null = null;
     if (by === 'support') {
-      await store.project(target);
+      await store.project(this.#threaded(target));
       overlap = await supportOverlap(store, this.#trainer.trainable, target);
     }
-    const { kept } = by === 'support' ? store.setMask('support') : await store.setMaskByMagnitude(target);
+    const { kept } =
+      by === 'support' ? store.setMask('support') : await store.setMaskByMagnitude(this.#threaded(target));
     store.admmState = undefined;
     this.#trainer.restartAverage();
     const prunable = store.prunable();
@@ -206,6 +225,10 @@ class Run {
     return (await this.#trainer.evaluate(validation, { weights: 'average', signal })).accuracy;
   }
 
+  #threaded(target: Target): ProjectionOptions {
+    return { ...target, threads: this.#trainer.options.threads };
+  }
+
   /** Epochs of the phases before this one. */
   #epochsBefore(): number {
     return this.#phases.slice(0, this.#cursor.phase).reduce((sum, phase) => sum + epochsOf(phase), 0);
@@ -221,8 +244,8 @@ class Run {
     const { checkpoint } = this.#options;
     if (checkpoint === undefined) return;
     this.#tick();
-    const means = [this.#epochLoss, this.#iterationLoss].map(({ value, weight }) => ({ value, weight }));
-    const note = { phases: this.#phases, cursor: this.#cursor, record: this.#record, means };
+    const means: Note['means'] = [this.#epochLoss.state, this.#iterationLoss.state];
+    const note: Note = { plan: this.#plan(), cursor: this.#cursor, record: this.#record, means };
     await saveState(checkpoint, this.#trainer, note);
   }
 
@@ -230,27 +253,38 @@ class Run {
     const { checkpoint, resume, signal } = this.#options;
     if (signal?.aborted) throw aborted(signal);
     if (!resume || checkpoint === undefined || !existsSync(checkpoint)) return;
-    const note = (await restoreState(checkpoint, this.#trainer)) as {
-      phases: readonly Phase[];
-      cursor: Cursor;
-      record: RunRecord;
-      means: { value: number | null; weight: number }[];
-    };
-    if (JSON.stringify(note.phases) !== JSON.stringify(this.#phases)) throw otherPlan(checkpoint);
+    const note = await restoreState(checkpoint, this.#trainer, (found) => {
+      const { plan, cursor, record, means } = (found ?? {}) as Partial<Note>;
+      if (!cursor || !record || means?.length !== 2) throw otherPlan(checkpoint);
+      if (JSON.stringify(plan) !== JSON.stringify(this.#plan())) throw otherPlan(checkpoint);
+      return found as Note;
+    });
     this.#cursor = note.cursor;
     this.#record = note.record;
-    for (const [index, mean] of [this.#epochLoss, this.#iterationLoss].entries()) {
-      const saved = note.means[index];
-      if (saved !== undefined && saved.value !== null) mean.add(saved.value, saved.weight);
-    }
+    [this.#epochLoss.state, this.#iterationLoss.state] = note.means;
   }
+
+  /** What a run must have in common with the one that it continues. */
+  #plan(): object {
+    const { optimizer, accumulate, averageDecay } = this.#trainer.options;
+    const { seed, batchSize, perEpoch } = this.#source instanceof Batches ? this.#source : {};
+    const { learningRate: _, ...fixed } = optimizer;
+    return { phases: this.#phases, seed, batchSize, perEpoch, optimizer: fixed, accumulate, averageDecay };
+  }
+}
+
+function checkOptions({ checkpointEvery }: RunOptions): void {
+  if (checkpointEvery !== undefined) checkNumber('checkpointEvery', checkpointEvery, { least: 1, whole: true });
 }
 
 function otherPlan(path: string): SecateurError {
   return new SecateurError(
     'INVALID_OPTION',
-    `Expected ${path} to be a checkpoint of a run with the same options, but its phases differ; ` +
+    `Expected ${path} to be a checkpoint of a run with the same options and data, but they differ; ` +
       'resume with the options that it was made with, or remove it to begin anew',
     { path },
   );
 }
+
+/** The keys of RunOptions. */
+export const runKeys = ['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'] as const;

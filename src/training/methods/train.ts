@@ -4,7 +4,7 @@ import type { BatchSource } from '../batch-source.js';
 import type { Trainer } from '../trainer.js';
 import type { DataRate } from './phases.js';
 import { type MethodReport, runMethod } from './report.js';
-import type { RunOptions } from './run.js';
+import { type RunOptions, runKeys } from './run.js';
 
 export interface TrainOptions extends RunOptions {
   /** @default 10 */
@@ -17,10 +17,7 @@ export interface TrainOptions extends RunOptions {
   keepZeros?: boolean;
 }
 
-const KEYS = [
-  ...['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'],
-  ...['epochs', 'learningRate', 'keepZeros'],
-];
+const KEYS = [...runKeys, ...['epochs', 'learningRate', 'keepZeros']];
 
 /**
  * Trains for some epochs.
@@ -32,6 +29,6 @@ export async function train(trainer: Trainer, source: BatchSource, options: Trai
   const { epochs = 10, learningRate = { type: 'cosine', learningRate: 1e-3 }, keepZeros = false } = options;
   checkNumber('epochs', epochs, { least: 0, whole: true });
   if (keepZeros) trainer.store.setMask('zeros');
-  const phases = [{ kind: 'train', name: 'train', epochs, learningRate } as const];
+  const phases = [{ kind: 'train', name: keepZeros ? 'train, zeros kept' : 'train', epochs, learningRate } as const];
   return await runMethod(trainer, source, { method: 'train', ratio: null, scope: null, phases }, options);
 }
