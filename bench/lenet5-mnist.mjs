@@ -88,14 +88,19 @@ async function work(queue, running) {
   while (queue.length > 0) {
     const next = queue.findIndex(({ from }) => from === undefined || isDone({ name: from }));
     if (next < 0) {
+      if (running.size === 0)
+        throw new Error(`Expected the row that ${queue[0]?.name} starts from (${queue[0]?.from}) to be run too`);
       await Promise.race(running.values());
       continue;
     }
     const [row] = queue.splice(next, 1);
     const promise = carryOut(row);
     running.set(row.name, promise);
-    await promise;
-    running.delete(row.name);
+    try {
+      await promise;
+    } finally {
+      running.delete(row.name);
+    }
   }
 }
 

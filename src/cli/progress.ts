@@ -19,6 +19,7 @@ export class Progress {
   private bar: SingleBar | undefined;
   private phase = '';
   private phaseStart = 0;
+  private doneAtStart = 0;
 
   constructor({ quiet }: { quiet: boolean }) {
     this.enabled = !quiet && Boolean(process.stderr.isTTY) && process.env['TERM'] !== 'dumb';
@@ -31,6 +32,7 @@ export class Progress {
     if (phase !== this.phase) {
       this.phase = phase;
       this.phaseStart = now;
+      this.doneAtStart = done;
     }
     const text = PHASES[phase] ?? phase;
     if (!this.bar) {
@@ -39,7 +41,10 @@ export class Progress {
       this.bar.start(total, done, { text, speed: '' });
     }
     this.bar.setTotal(total);
-    this.bar.update(done, { text, speed: speed(done, total, (now - this.phaseStart) / 1000, unit) });
+    this.bar.update(done, {
+      text,
+      speed: speed(done - this.doneAtStart, total - this.doneAtStart, (now - this.phaseStart) / 1000, unit),
+    });
   }
 
   /** Removes the bar; safe to call at any time and more than once. */

@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { Feeds } from '../../src/data/feeds.js';
+import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
+import { modelOf } from '../../src/onnx/build/model.js';
 import { readModel } from '../../src/onnx/load.js';
 import { readTensor } from '../../src/onnx/payload.js';
 import type { BatchSource } from '../../src/training/batch-source.js';
@@ -217,6 +219,101 @@ describe('refusals', () => {
       // With lookahead the fourth was under way.
       expect(steps).toBe(lookahead ? 4 : 3);
       expect(trainer.steps).toBe(steps);
+    });
+  });
+});
+
+describe('what training leaves alone', () => {
+  it('statistics and weights of frozen layers', async () => {
+    const random = Float32Array.from({ length: 8 * 3 * 32 * 32 }, (_, index) => Math.sin(index * 12.9898));
+    const feeds: Feeds = {
+      input: { data: random, dims: [8, 3, 32, 32] },
+      labels: { data: BigInt64Array.from([0, 1, 2, 3, 4, 5, 6, 7].map(BigInt)), dims: [8] },
+    };
+    await withTrainer(smallResNet(), { optimizer: sgd(0.01), frozen: ['stage1.*'] }, async (trainer) => {
+      expect(trainer.trainable.buffers.length).toBeGreaterThan(0);
+      for (const { name } of [...trainer.trainable.buffers, ...trainer.trainable.parameters]) {
+        expect(name).not.toMatch(/^stage1\./);
+      }
+      expect(await losses(trainer, [feeds])).toHaveLength(1);
+    });
+  });
+
+  it('a model in memory, also after the trainer is closed', async () => {
+    const model = linear([1, -1]);
+    await withTrainer(model, { loss: 'mse', optimizer: sgd(0.1) }, (trainer) => losses(trainer, [worked]));
+    const bytes = model.graph?.initializer[0]?.rawData ?? new Uint8Array(0);
+    expect(new Float32Array(bytes.slice().buffer)).toEqual(Float32Array.of(1, -1));
+    const trainer = await Trainer.create(model, { loss: 'mse', threads: 1 });
+    await trainer.close();
+    await expect(trainer.save(join(folder, 'closed.onnx'))).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+  });
+
+  it('parameters, after a step that failed while the next was under way', async () => {
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.1) }, async (trainer) => {
+      const bad = { ...worked, x: { data: Float32Array.of(1e30, 1e30, 1e30, 1e30), dims: [2, 2] } };
+      async function* source() {
+        yield worked;
+        yield bad;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        yield worked;
+        yield worked;
+      }
+      const failing = losses(trainer, () => source(), { lookahead: true });
+      await expect(failing).rejects.toMatchObject({ code: 'DIVERGED', fields: { index: 1 } });
+      expect(trainer.steps).toBe(1);
+      const [w] = trainer.store.views('parameters');
+      expect(w?.[0]).toBeCloseTo(2.1, 6);
+      expect(w?.[1]).toBeCloseTo(0.6, 6);
+    });
+  });
+});
+
+describe('losses and labels', () => {
+  it('a loss as a graph of its own', async () => {
+    // mean((y - t)^2), as mse is.
+    const g = GraphBuilder.create('loss');
+    const difference = g.op('Sub', [g.input('y', 'float32', ['N', 1]), g.input('truth', 'float32', ['N', 1])]);
+    g.output(g.op('ReduceMean', [g.op('Mul', [difference, difference])], { keepdims: 0 }), 'float32', []);
+    const loss = { type: 'graph', model: modelOf(g.graph, { opset: 17 }) } as const;
+    const { x, target: truth } = worked as Required<typeof worked>;
+    await withTrainer(linear([1, -1]), { loss, optimizer: sgd(0.1) }, async (trainer) => {
+      expect(trainer.trainable.target).toBe('truth');
+      expect(await losses(trainer, [{ x, truth } as Feeds])).toEqual([6.5]);
+      expect(trainer.store.views('parameters')[0]?.[0]).toBeCloseTo(2.1, 6);
+    });
+  });
+
+  it('ignored labels count nothing, and a batch of them alone is refused or left out', async () => {
+    const image = (value: number) => ({ data: new Float32Array(2 * 784).fill(value), dims: [2, 1, 28, 28] });
+    const labels = (...values: number[]) => ({ data: BigInt64Array.from(values.map(BigInt)), dims: [values.length] });
+    const counted = { input: image(0.5), labels: labels(3, 4) };
+    const ignored = { input: image(0.1), labels: labels(-100, -100) };
+    await withTrainer(mlp(), {}, async (trainer) => {
+      const alone = await trainer.evaluate([counted]);
+      expect(await trainer.evaluate([counted, ignored])).toEqual({ ...alone, samples: 4 });
+      await expect(losses(trainer, [ignored])).rejects.toMatchObject({ code: 'INVALID_DATA' });
+      await expect(losses(trainer, [{ input: image(0), labels: labels(-100, 12) }])).rejects.toMatchObject({
+        message: expect.stringContaining('got 12 for sample 1'),
+      });
+    });
+  });
+
+  it('feeds that are views of a larger array', async () => {
+    const all = Float32Array.of(9, 9, 1, 2, 3, 4, 9, 9);
+    const feeds = { ...worked, x: { data: all.subarray(2, 6), dims: [2, 2] } };
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.1) }, async (trainer) => {
+      expect(await losses(trainer, [feeds])).toEqual([6.5]);
+    });
+  });
+
+  it('batches of unequal size weigh by their samples in the loss of a step', async () => {
+    const one: Feeds = {
+      x: { data: Float32Array.of(1, 2), dims: [1, 2] },
+      target: { data: Float32Array.of(1), dims: [1, 1] },
+    };
+    await withTrainer(linear([1, -1]), { loss: 'mse', optimizer: sgd(0.1), accumulate: 2 }, async (trainer) => {
+      expect((await losses(trainer, [worked, one]))[0]).toBeCloseTo((2 * 6.5 + 4) / 3, 6);
     });
   });
 });

@@ -1,5 +1,6 @@
 // `secateur retrain`: prunes a model while it is trained, by ADMM or by magnitude, and retrains what is left.
 import type { Command } from 'commander';
+import { invalidOption } from '../../errors.js';
 import { type AdmmOptions, admm, type MagnitudeOptions, magnitude } from '../../index.js';
 import { addOutputOptions, granularityOption, integer, oneOf, ratio, ratioFor, ratios, real } from '../options.js';
 import type { Runner } from '../run.js';
@@ -76,9 +77,29 @@ export function addRetrain(program: Command, run: Runner): void {
   );
 }
 
+/** Options that belong to some methods only: with another they would be ignored in silence. */
+const methodsOf = {
+  iterations: ['admm', 'gradual'],
+  epochsPerIteration: ['admm'],
+  rho: ['admm'],
+  rhoEnd: ['admm'],
+  round: ['admm'],
+  mask: ['admm'],
+  startRatio: ['gradual'],
+} as const;
+
+function refuseForeignOptions(options: Options, method: string): void {
+  for (const [name, methods] of Object.entries(methodsOf)) {
+    if (options[name as keyof typeof methodsOf] === undefined || methods.some((each) => each === method)) continue;
+    const option = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    throw invalidOption(option, `used with --method ${methods.join(' or ')}`, `--method ${method}`);
+  }
+}
+
 function methodOf(options: Options): Method {
   const target = ratioFor(options);
   const { method = 'admm', scope = 'global', minKeep = 0, retrainEpochs = 12 } = options;
+  refuseForeignOptions(options, method);
   const retrainLearningRate = rateOf({ ...options, lr: options.retrainLr ?? highestRate(options) });
   const common = {
     ratio: target,

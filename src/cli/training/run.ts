@@ -2,7 +2,8 @@
 // report to write, and what people read.
 import { existsSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
+import { invalidOption } from '../../errors.js';
 import { type Batches, type MethodReport, type RunOptions, SecateurError, type Trainer } from '../../index.js';
 import { writeAtomically } from '../../onnx/write.js';
 import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
@@ -24,6 +25,7 @@ export async function runTraining(
   const output = required(options.output, '-o FILE', 'the file to write');
   await checkFolders(output, options.report);
   const checkpoint = await checkpointOf(output, options);
+  refuseSameFile({ '-o': output, '--report': options.report, '--checkpoint': checkpoint }, model);
   const { batches, validation } = await openBatches(options);
   const trainer = await openTrainer(model, options);
   try {
@@ -70,6 +72,19 @@ async function checkpointOf(output: string, options: TrainingOptions): Promise<s
   );
 }
 
+/** The model may be written over itself; nothing else may lie on top of something else. */
+function refuseSameFile(files: Readonly<Record<string, string | undefined>>, model: string): void {
+  const taken = new Map<string, string>();
+  for (const [option, file] of Object.entries(files)) {
+    if (file === undefined) continue;
+    const path = resolve(file);
+    const other = taken.get(path) ?? (option !== '-o' && path === resolve(model) ? 'the model' : undefined);
+    if (other !== undefined) throw invalidOption(option, `another file than that of ${other}`, file);
+    taken.set(path, option);
+    if (option === '--checkpoint') taken.set(`${path}.data`, option);
+  }
+}
+
 async function withCheckpointNote<T>(
   checkpoint: string | undefined,
   terminal: Terminal,
@@ -78,7 +93,8 @@ async function withCheckpointNote<T>(
   try {
     return await work();
   } catch (error) {
-    if (checkpoint !== undefined && existsSync(checkpoint)) {
+    const usable = !(error instanceof SecateurError && error.code === 'INVALID_OPTION');
+    if (usable && checkpoint !== undefined && existsSync(checkpoint)) {
       terminal.note(`${checkpoint} holds the run so far; the same command with --resume goes on with it`);
     }
     throw error;

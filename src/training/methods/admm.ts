@@ -5,7 +5,7 @@ import type { Scope } from '../../native/common-contract.js';
 import { checkKeys, checkNumber } from '../../options.js';
 import type { BatchSource } from '../batch-source.js';
 import type { Trainer } from '../trainer.js';
-import type { DataRate, Phase, Target } from './phases.js';
+import { type DataRate, defaultRates, type Phase, type Target } from './phases.js';
 import { type MethodReport, runMethod } from './report.js';
 import { type RunOptions, runKeys } from './run.js';
 
@@ -27,11 +27,11 @@ export interface AdmmOptions extends RunOptions {
    * the next. @default []
    */
   rounds?: readonly number[];
-  /** @default { type: 'cosine', learningRate: 1e-3, finalRate: 1e-4 } */
+  /** @default a cosine from the trainer's rate to a tenth of it */
   learningRate?: DataRate;
   /** Epochs of masked retraining after each pruning. @default 12 */
   retrainEpochs?: number;
-  /** @default { type: 'cosine', learningRate: 1e-3 } */
+  /** @default a cosine from the trainer's rate to 0 */
   retrainLearningRate?: DataRate;
   /** Which weights stay: Z's support, or the largest of W. @default 'support' */
   mask?: 'support' | 'magnitude';
@@ -52,7 +52,7 @@ const KEYS = [
  * const report = await admm(trainer, batches, { ratio: 0.988, validation: testBatches });
  */
 export async function admm(trainer: Trainer, source: BatchSource, options: AdmmOptions): Promise<MethodReport> {
-  const phases = admmPhases(options);
+  const phases = admmPhases({ ...defaultRates(trainer.options), ...options });
   const { ratio, scope = 'global' } = options;
   return await runMethod(trainer, source, { method: 'admm', ratio, scope, phases }, options);
 }

@@ -4,7 +4,7 @@ import type { Scope } from '../../native/common-contract.js';
 import { checkKeys, checkNumber } from '../../options.js';
 import type { BatchSource } from '../batch-source.js';
 import type { Trainer } from '../trainer.js';
-import type { DataRate, Phase, Target } from './phases.js';
+import { type DataRate, defaultRates, type Phase, type Target } from './phases.js';
 import { type MethodReport, runMethod } from './report.js';
 import { type RunOptions, runKeys } from './run.js';
 
@@ -21,11 +21,11 @@ export interface MagnitudeOptions extends RunOptions {
   rampEpochs?: number;
   /** Of `gradual`: the ratio that the rise begins at, such as that of a model which is pruned already. @default 0 */
   startRatio?: number;
-  /** @default { type: 'cosine', learningRate: 1e-3, finalRate: 1e-4 } */
+  /** @default a cosine from the trainer's rate to a tenth of it */
   learningRate?: DataRate;
   /** @default 12 */
   retrainEpochs?: number;
-  /** @default { type: 'cosine', learningRate: 1e-3 } */
+  /** @default a cosine from the trainer's rate to 0 */
   retrainLearningRate?: DataRate;
 }
 
@@ -54,7 +54,7 @@ export async function magnitude(
   source: BatchSource,
   options: MagnitudeOptions,
 ): Promise<MethodReport> {
-  const phases = magnitudePhases(options);
+  const phases = magnitudePhases({ ...defaultRates(trainer.options), ...options });
   const { ratio, scope = 'global' } = options;
   return await runMethod(trainer, source, { method: 'magnitude', ratio, scope, phases }, options);
 }

@@ -1,8 +1,12 @@
 // What every method is made of: phases of training, one after the other, with projections or prunings between. The
 // phases are data; run.ts carries them out.
+
+import type { OptimizerOptions } from '../optimizer.js';
 import type { ProjectionOptions } from '../parameter-store.js';
 import type { PhaseRate } from '../phase-rate.js';
 import type { ScheduleOptions } from '../schedules.js';
+
+const DEFAULT_RATE = 1e-3;
 
 /** A rate that can be written to a file. */
 export type DataRate = Exclude<PhaseRate, (step: number) => number> | ScheduleOptions;
@@ -58,6 +62,15 @@ export interface ReleasePhase {
 }
 
 export type Phase = TrainPhase | AdmmPhase | GradualPhase | PrunePhase | ReleasePhase;
+
+/** The rates of pruning and of retraining where a method is given none: cosines from the trainer's own rate. */
+export function defaultRates({ optimizer: { learningRate } }: { optimizer: OptimizerOptions }) {
+  const highest = typeof learningRate === 'number' ? learningRate : DEFAULT_RATE;
+  return {
+    learningRate: { type: 'cosine', learningRate: highest, finalRate: highest / 10 },
+    retrainLearningRate: { type: 'cosine', learningRate: highest },
+  } as const;
+}
 
 /** Epochs of training in a phase. */
 export function epochsOf(phase: Phase): number {

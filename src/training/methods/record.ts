@@ -24,7 +24,7 @@ export interface IterationRecord {
   readonly moved: number;
   /** Fraction of the prunable weights that entered or left Z's support. */
   readonly supportChanged: number;
-  /** Of the weights W, which are not pruned yet. */
+  /** Of the weights W, or of their moving average where one is kept, which are not pruned yet. */
   readonly accuracy: number | null;
 }
 
