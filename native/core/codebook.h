@@ -19,6 +19,9 @@ class Quantizer {
   // The index of the entry nearest to a finite value.
   int Nearest(float value) const {
     int entry = start_[static_cast<size_t>(CellOf(value))];
+    // Most cells have one border or none, so that this addition saves a branch that nobody
+    // predicts.
+    entry += static_cast<int>(value > borders_[static_cast<size_t>(entry)]);
     while (value > borders_[static_cast<size_t>(entry)]) ++entry;
     return entry;
   }

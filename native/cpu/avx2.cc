@@ -59,9 +59,7 @@ struct Lanes32 : Avx2 {
   static __m256i Set(uint32_t key) { return _mm256_set1_epi32(static_cast<int>(key)); }
   static __m256i Abs(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi32(0x7fffffff)); }
   static __m256i AtLeast(__m256i a, __m256i b) { return Not(_mm256_cmpgt_epi32(b, a)); }
-  static __m256i Nonzero(__m256i v) {
-    return Not(_mm256_cmpeq_epi32(v, _mm256_setzero_si256()));
-  }
+  static __m256i Nonzero(__m256i v) { return Not(_mm256_cmpeq_epi32(v, _mm256_setzero_si256())); }
   static uint64_t Bits(__m256i m) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(m)));
   }
@@ -92,9 +90,7 @@ struct Lanes16 : Avx2 {
   static __m256i Set(uint16_t key) { return _mm256_set1_epi16(static_cast<int16_t>(key)); }
   static __m256i Abs(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi16(0x7fff)); }
   static __m256i AtLeast(__m256i a, __m256i b) { return Not(_mm256_cmpgt_epi16(b, a)); }
-  static __m256i Nonzero(__m256i v) {
-    return Not(_mm256_cmpeq_epi16(v, _mm256_setzero_si256()));
-  }
+  static __m256i Nonzero(__m256i v) { return Not(_mm256_cmpeq_epi16(v, _mm256_setzero_si256())); }
   static uint64_t Bits(__m256i m) {
     return _pext_u32(static_cast<uint32_t>(_mm256_movemask_epi8(m)), 0x55555555u);
   }
@@ -129,9 +125,7 @@ struct Lanes64 : Avx2 {
   static __m256i Set(uint64_t key) { return _mm256_set1_epi64x(static_cast<int64_t>(key)); }
   static __m256i Abs(__m256i v) { return _mm256_and_si256(v, _mm256_set1_epi64x(INT64_MAX)); }
   static __m256i AtLeast(__m256i a, __m256i b) { return Not(_mm256_cmpgt_epi64(b, a)); }
-  static __m256i Nonzero(__m256i v) {
-    return Not(_mm256_cmpeq_epi64(v, _mm256_setzero_si256()));
-  }
+  static __m256i Nonzero(__m256i v) { return Not(_mm256_cmpeq_epi64(v, _mm256_setzero_si256())); }
   static uint64_t Bits(__m256i m) {
     return static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(m)));
   }
