@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -54,6 +55,7 @@ inline SetName NameOf(const Grouping& grouping, size_t t, int64_t index) {
 inline std::vector<std::pair<SetName, ReferenceSet>> SetsOf(const std::vector<Weights>& tensors,
                                                             const Grouping& grouping) {
   std::vector<SetName> order;
+  std::set<SetName> seen;
   std::map<SetName, ReferenceSet> sets;
   for (size_t t = 0; t < tensors.size(); ++t) {
     if (grouping.tensors[t].follows) continue;
@@ -67,7 +69,7 @@ inline std::vector<std::pair<SetName, ReferenceSet>> SetsOf(const std::vector<We
       ++sets[name].by_tensor[t];
     }
     for (const auto& [block, name] : blocks) {
-      if (std::find(order.begin(), order.end(), name) == order.end()) order.push_back(name);
+      if (seen.insert(name).second) order.push_back(name);
     }
   }
   std::vector<std::pair<SetName, ReferenceSet>> ordered;
