@@ -4,6 +4,7 @@ import { inferShapes, type ReadTensor } from '../onnx/infer/infer.js';
 import { GraphProtoSchema, type ModelProto, type NodeProto } from '../onnx/schema/onnx_pb.js';
 import { compilePatterns, type Pattern } from '../prune/patterns.js';
 import type { NameFilters } from '../prune/prunable.js';
+import type { Grouping } from './contraction.js';
 import { Marks } from './marks.js';
 import { Network } from './network.js';
 import type { Value } from './value.js';
@@ -38,13 +39,13 @@ export class Analyst {
   }
 
   /** @throws SecateurError as the reading of tensors. */
-  analyse(): Analysis {
+  analyse(grouping: Grouping): Analysis {
     const graph = this.#model.graph ?? create(GraphProtoSchema);
     const inputs = new Set(graph.input.map(({ name }) => name));
     const defaults = this.#model.irVersion >= DEFAULTS_SINCE ? graph.initializer : [];
     const overridable = new Set(defaults.flatMap(({ name }) => (inputs.has(name) ? [name] : [])));
     const inferred = inferShapes(this.#model, this.#read);
-    const network = new Network({ graph, inferred, overridable, labels: this.#labels, read: this.#read });
+    const network = new Network({ graph, inferred, overridable, labels: this.#labels, grouping, read: this.#read });
     for (const { contraction } of network.nodes) if (contraction !== undefined) this.#hold(contraction.w, network);
     return { network, marks: new Marks(network) };
   }
@@ -54,6 +55,11 @@ export class Analyst {
     if (reason === undefined) return;
     for (const axis of weight.atoms.keys()) network.pinAxis(weight, axis, reason);
   }
+}
+
+/** Whether it makes a difference what goes together in grouped convolutions. */
+export function hasGroups({ network }: Analysis): boolean {
+  return network.nodes.some(({ contraction }) => (contraction?.groups ?? 1) > 1);
 }
 
 /** Whether a channel of any value, or a node, is not needed. */

@@ -11,7 +11,7 @@ import { Staging } from '../onnx/staging.js';
 import type { LazyBytes } from '../onnx/write.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { checkFileOptions, checkFlag, checkObject, checkText } from '../prune/options.js';
-import { Analyst, hasAnythingToRemove } from './analyse.js';
+import { Analyst, hasAnythingToRemove, hasGroups } from './analyse.js';
 import { assemble } from './assemble.js';
 import { type Comparison, compare } from './compare.js';
 import { describe, type ModelSize } from './describe.js';
@@ -106,15 +106,22 @@ function removeDead({ model }: LoadedModel, payloads: PayloadFile, options: Comp
   const changed = new Map<TensorProto, LazyBytes>();
   const read = (tensor: TensorProto): Uint8Array => changed.get(tensor)?.read() ?? payloads.read(tensor);
   const analyst = new Analyst(model, read, options);
-  let analysis = analyst.analyse();
+  let analysis = analyst.analyse('whole');
   const before = sizesOf(analysis.network);
   let removed = false;
-  while (model.graph !== undefined && hasAnythingToRemove(analysis)) {
+  for (;;) {
     throwIfAborted(options.signal);
-    removed = true;
-    const edit = new Edit(model.graph, analysis.marks);
-    for (const [tensor, bytes] of assemble(model.graph, { ...analysis, edit, read })) changed.set(tensor, bytes);
-    analysis = analyst.analyse();
+    const { grouping } = analysis.network;
+    if (model.graph !== undefined && hasAnythingToRemove(analysis)) {
+      removed = true;
+      const edit = new Edit(model.graph, analysis.marks);
+      for (const [tensor, bytes] of assemble(model.graph, { ...analysis, edit, read })) changed.set(tensor, bytes);
+      analysis = analyst.analyse('whole');
+    } else if (grouping === 'whole' && hasGroups(analysis)) {
+      analysis = analyst.analyse('across');
+    } else {
+      break;
+    }
   }
   const layers = changedLayers(before, sizesOf(analysis.network));
   return { changed: removed ? changed : undefined, layers, left: leftChannels(analysis) };

@@ -5,6 +5,12 @@ import type { TensorProto } from '../onnx/schema/onnx_pb.js';
 import { type BitMatrix, eachKernelSum, type MatrixLayout, nonzeroMatrix } from './bits.js';
 import type { ConstantData, Value } from './value.js';
 
+/**
+ * Groups must stay equal. `whole`: a group goes with all its channels. `across`: the n-th channels of all groups go, as
+ * channel pruning leaves them.
+ */
+export type Grouping = 'whole' | 'across';
+
 /** A sum over channels. */
 export interface Contraction {
   x: Value;
@@ -16,6 +22,8 @@ export interface Contraction {
   rowAxis: number;
   outAxis: number;
   groups: number;
+  /** What goes together in a grouped convolution; chosen with the coupling. */
+  grouping: Grouping;
   /** Gemm's alpha. */
   scale: number;
   /** What is added to each output channel; NaN where unknown. Undefined: nothing. */
@@ -107,6 +115,17 @@ export function constantOutputs(contraction: Contraction): Float64Array | undefi
     return Number.isFinite(sum) ? sum : Number.NaN;
   });
   return found ? outputs : undefined;
+}
+
+/** The channels of x that some rows read. */
+export function channelsRead(contraction: Contraction, rows: readonly number[]): Iterable<number> {
+  const { weights, groups } = contraction;
+  if (weights === undefined) return [];
+  if (groups === 1) return weights.nonzero.columnsOfAny(rows);
+  const read = rows.flatMap((row) =>
+    [...weights.nonzero.columnsOf(row)].map((column) => channelOf(contraction, row, column)),
+  );
+  return new Set(read);
 }
 
 /** What becomes of constant channels: a weight that others read too is not changed. */

@@ -10,6 +10,7 @@ import type { Shape } from '../onnx/infer/shape.js';
 import type { GraphProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { Atoms } from './atoms.js';
 import { capturedNames } from './captured.js';
+import type { Grouping } from './contraction.js';
 import type { Channel, Couplings, NodeFacts } from './rule.js';
 import { castsToFloat } from './rules/functions.js';
 import { chooseRule } from './rules/index.js';
@@ -27,11 +28,13 @@ export interface NetworkOptions {
   overridable: ReadonlySet<string>;
   /** Names of nodes; those that have none are added. */
   labels: Map<NodeProto, string>;
+  grouping: Grouping;
   read(tensor: TensorProto): Uint8Array;
 }
 
 /** Values, nodes and the classes of atoms. */
 export class Network implements Couplings {
+  readonly grouping: Grouping;
   readonly atoms = new Atoms();
   readonly nodes: NodeFacts[] = [];
   /** Computed values and constants of more than one axis, by name. Constant vectors have a value for each use. */
@@ -43,6 +46,7 @@ export class Network implements Couplings {
 
   constructor(options: NetworkOptions) {
     this.#options = options;
+    this.grouping = options.grouping;
     this.#givenValues(options);
     for (const [index, node] of options.graph.node.entries()) this.#node(node, index);
     this.outputs = options.graph.output.map(({ name }) => this.#reference(name));

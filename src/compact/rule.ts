@@ -2,7 +2,7 @@
 // channels belong together, and which are needed if the node is (backward). Then nodes are rewritten.
 import type { InferContext } from '../onnx/infer/rule.js';
 import type { NodeProto } from '../onnx/schema/onnx_pb.js';
-import type { Contraction } from './contraction.js';
+import type { Contraction, Grouping } from './contraction.js';
 import type { Value } from './value.js';
 
 /** A node of the main graph. */
@@ -43,6 +43,7 @@ export type Channel = readonly [value: Value, axis: number, index: number];
 
 /** Joins and pins atoms. */
 export interface Couplings {
+  readonly grouping: Grouping;
   /** Joins two axes index by index. Where only one can shrink, it is pinned. */
   joinAxes(a: Value, axisA: number, b: Value, axisB: number): void;
   /** Joins one index of an axis with one of another; where an axis cannot shrink, the other is pinned there. */

@@ -442,6 +442,42 @@ describe('layers', () => {
     expect(report.left).toMatchObject([{ layer: 'grouped', side: 'output', channels: 1 }]);
   });
 
+  it('grouped Conv: the n-th channels of all groups go', async () => {
+    const built = build([2, 3, 6, 6], (l, x) => {
+      const a = l.conv(x, [3, 8], { name: 'a' });
+      const grouped = l.conv(a, [8, 12], { group: 2, dead: [1, 7, 5, 11, 0], unread: [3], name: 'grouped' });
+      return l.conv(grouped, [12, 4], { name: 'b' });
+    });
+    const { model, report } = await compacted(built);
+    // Of six outputs a group the second and the last go, of four inputs the last; the first is dead in one group only.
+    expect(dims(model, 'a.weight')).toEqual([6, 3, 1, 1]);
+    expect(dims(model, 'grouped.weight')).toEqual([8, 3, 1, 1]);
+    expect(dims(model, 'b.weight')).toEqual([4, 8, 1, 1]);
+    expect(report.left).toMatchObject([{ layer: 'grouped', side: 'output', channels: 1 }]);
+  });
+
+  it('grouped Conv: constants that all groups lack go into the bias', async () => {
+    const built = build([2, 3, 6, 6], (l, x) => {
+      const a = l.conv(x, [3, 8], { dead: [1, 5, 2], name: 'a' });
+      return l.conv(l.conv(l.graph.op('Sigmoid', [a]), [8, 12], { group: 2, name: 'grouped' }), [12, 4], { name: 'b' });
+    });
+    const { model } = await compacted(built);
+    expect(dims(model, 'a.weight')).toEqual([6, 3, 1, 1]);
+    expect(dims(model, 'grouped.weight')).toEqual([12, 3, 1, 1]);
+  });
+
+  it('grouped ConvTranspose, whole groups and n-th channels', async () => {
+    const built = build([2, 3, 5, 5], (l, x) => {
+      const a = l.graph.op('Relu', [l.conv(x, [3, 8], { dead: [2, 6], bias: false, name: 'a' })]);
+      const up = l.graph.op('ConvTranspose', [a, l.weight([8, 3, 2, 2], {}, 'up')], { strides: [2, 2], group: 2 });
+      return l.conv(up, [6, 4], { unread: [1, 4], name: 'b' });
+    });
+    const { model } = await compacted(built);
+    expect(dims(model, 'a.weight')).toEqual([6, 3, 1, 1]);
+    expect(dims(model, 'up')).toEqual([6, 2, 2, 2]);
+    expect(dims(model, 'b.weight')).toEqual([4, 4, 1, 1]);
+  });
+
   it('ConvTranspose, with channels in and out', async () => {
     const built = build([2, 3, 5, 5], (l, x) => {
       const a = l.graph.op('Relu', [l.conv(x, [3, 8], { dead: DEAD, bias: false, name: 'a' })]);

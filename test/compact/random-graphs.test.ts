@@ -35,11 +35,21 @@ function depthwise(l: Layers, x: Feature, draw: Draw): Feature {
   return { ...x, value: l.conv(x.value, [x.channels, x.channels], { kernel: 3, pad: 1, group: x.channels, dead }) };
 }
 
+/** Two groups, where the channels are even. */
+function grouped(l: Layers, x: Feature, draw: Draw): Feature {
+  if (x.channels % 2 === 1) return depthwise(l, x, draw);
+  const channels = 2 * (1 + Math.floor(draw() * 3));
+  const half = channelsBelow(draw, channels / 2, 0.4);
+  const dead = draw() < 0.5 ? [...half, ...half.map((channel) => channel + channels / 2)] : half;
+  const unread = channelsBelow(draw, x.channels / 2, 0.3);
+  return { value: l.conv(x.value, [x.channels, channels], { group: 2, dead, unread, kernel: 3, pad: 1 }), channels };
+}
+
 const activations = ['Relu', 'Sigmoid', 'LeakyRelu', 'Tanh', 'HardSwish', 'Identity', 'Softplus'];
 
 function step(l: Layers, x: Feature, earlier: readonly Feature[], draw: Draw): Feature {
   const other = pick(draw, earlier);
-  switch (Math.floor(draw() * 9)) {
+  switch (Math.floor(draw() * 10)) {
     case 0:
       return { ...x, value: l.batchNorm(x.value, x.channels) };
     case 1:
@@ -69,6 +79,8 @@ function step(l: Layers, x: Feature, earlier: readonly Feature[], draw: Draw): F
       const pads = l.graph.int64([0, 1, 0, 0, 0, 2, 0, 0]);
       return { value: l.graph.op('Pad', [x.value, pads]), channels: x.channels + 3 };
     }
+    case 8:
+      return grouped(l, x, draw);
     default:
       return conv(l, x, draw);
   }

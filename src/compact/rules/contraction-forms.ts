@@ -43,9 +43,9 @@ export function convolution(node: NodeFacts): Contraction {
   const weights = transposed && groups > 1 ? undefined : weightsOf(w, rowAxis);
   const editable = w.data?.direct === true && isFloat(w.type);
   const carries = groups === 1 && editable && weights !== undefined ? 'carrier' : 'none';
-  const fold = uniform && groups === 1 && canTakeAddend(bias, channels, w.type) ? 'bias' : carries;
+  const fold = uniform && weights !== undefined && canTakeAddend(bias, channels, w.type) ? 'bias' : carries;
   const sides = { x, xAxis: 1, w, wAxis: 1 - rowAxis, rowAxis, outAxis: 1 };
-  return { ...sides, groups, scale: 1, bias: vectorOf(bias, channels), uniform, fold, weights };
+  return { ...sides, groups, grouping: 'whole', scale: 1, bias: vectorOf(bias, channels), uniform, fold, weights };
 }
 
 /** Y = alpha A' B' + beta C, the weight being B, or A where only A is constant. */
@@ -54,7 +54,7 @@ export function gemm(node: NodeFacts): Contraction {
   const [a, b, c, out] = [inputOf(node, 0), inputOf(node, 1), node.inputs[2], outputOf(node)];
   const transA = intAttribute(proto, 'transA', 0);
   const transB = intAttribute(proto, 'transB', 0);
-  const plain = { groups: 1, scale: floatAttribute(proto, 'alpha', 1), uniform: true } as const;
+  const plain = { groups: 1, grouping: 'whole', scale: floatAttribute(proto, 'alpha', 1), uniform: true } as const;
   if (a.data !== undefined && b.data === undefined) {
     const sides = { x: b, xAxis: transB, w: a, wAxis: 1 - transA, rowAxis: transA, outAxis: 0 };
     const bias = c && unknownNumbers(lengthOf(out, 0));
@@ -79,7 +79,7 @@ export function matMul(node: NodeFacts): Contraction | undefined {
   const [a, b, out] = [inputOf(node, 0), inputOf(node, 1), outputOf(node)];
   const [rankA, rankB, rank] = [a.shape?.length ?? 0, b.shape?.length ?? 0, out.shape?.length ?? 0];
   if (rankA < 2 || rankB < 2) return undefined;
-  const plain = { groups: 1, scale: 1, bias: undefined, uniform: true } as const;
+  const plain = { groups: 1, grouping: 'whole', scale: 1, bias: undefined, uniform: true } as const;
   if (a.data !== undefined && b.data === undefined) {
     const sides = { x: b, xAxis: rankB - 2, w: a, wAxis: rankA - 1, rowAxis: rankA - 2, outAxis: rank - 2 };
     return { ...sides, ...plain, fold: 'none', weights: rankA === 2 ? weightsOf(a, 0) : undefined };

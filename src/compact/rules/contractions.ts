@@ -1,7 +1,7 @@
 // Conv, ConvTranspose, Gemm and MatMul: where channels end and new ones begin. An input channel is read where a weight
 // of a needed output channel is not zero; one that is constant can be folded into the bias, or merged into a carrier.
 import { setInt } from '../attributes.js';
-import { type Contraction, constantOutputs, contribution, foldOf, isFoldable } from '../contraction.js';
+import { type Contraction, channelsRead, constantOutputs, contribution, foldOf, isFoldable } from '../contraction.js';
 import {
   type Couplings,
   type Demands,
@@ -29,26 +29,31 @@ const contractionRule: Rule = {
     const contraction = node.contraction;
     if (contraction === undefined) return;
     const { x, xAxis, w, wAxis, rowAxis, outAxis, groups } = contraction;
-    const out = outputOf(node);
+    // A depthwise filter is a group of one channel.
+    contraction.grouping = lengthOf(w, 1) > 1 ? net.grouping : 'whole';
     if (groups === 1) {
       net.joinAxes(x, xAxis, w, wAxis);
-      net.joinAxes(w, rowAxis, out, outAxis);
-    } else {
-      coupleGroups(node, contraction, net);
-    }
+      net.joinAxes(w, rowAxis, outputOf(node), outAxis);
+    } else if (contraction.grouping === 'whole') coupleWholeGroups(node, contraction, net);
+    else coupleAcrossGroups(node, contraction, net);
     if (node.proto.opType.startsWith('Conv')) coupleConvolution(node, net);
     else coupleProduct(node, contraction, net);
   },
   demand(node, marks) {
     for (const input of inputsOf(node)) marks.need(input);
-    if (node.contraction !== undefined && node.contraction.groups === 1) demandChannels(node, node.contraction, marks);
+    if (node.contraction !== undefined && !goesWhole(node.contraction)) demandChannels(node, node.contraction, marks);
   },
   rewrite(node, edit) {
     if (node.contraction === undefined) return;
-    if (node.contraction.groups > 1) shrinkGroups(node, node.contraction, edit);
+    if (goesWhole(node.contraction)) shrinkGroups(node, node.contraction, edit);
     else fold(node, node.contraction, edit);
   },
 };
+
+/** Whether input channels go with the output channels that read them. */
+function goesWhole({ groups, grouping }: Contraction): boolean {
+  return groups > 1 && grouping === 'whole';
+}
 
 /** A matrix of zeros makes a product of zeros: attention heads that are dead. */
 function zeroBatches(node: NodeFacts): void {
@@ -66,23 +71,30 @@ function zeroBatches(node: NodeFacts): void {
 }
 
 /** The channels of a group go together: in, out and the weights between. */
-function coupleGroups(node: NodeFacts, { x, w, groups }: Contraction, net: Couplings): void {
+function coupleWholeGroups(node: NodeFacts, { x, w, groups }: Contraction, net: Couplings): void {
   const out = outputOf(node);
   const [inputs, outputs] = [lengthOf(x, 1) / groups, lengthOf(out, 1) / groups];
-  const transposed = node.proto.opType === 'ConvTranspose';
-  for (let group = 0; group < groups; group++) {
-    for (let index = 0; index < inputs; index++) {
-      const channel = group * inputs + index;
-      net.join([x, 1, channel], [out, 1, group * outputs]);
-      if (transposed) net.join([w, 0, channel], [x, 1, channel]);
-    }
-    for (let index = 0; index < outputs; index++) {
-      const channel = group * outputs + index;
-      net.join([out, 1, channel], [out, 1, group * outputs]);
-      if (!transposed) net.join([w, 0, channel], [out, 1, channel]);
-    }
+  // The side of the weights that has all channels; the other has those of one group.
+  const rows = node.proto.opType === 'Conv' ? out : x;
+  for (let channel = 0; channel < lengthOf(x, 1); channel++) {
+    net.join([x, 1, channel], [out, 1, Math.floor(channel / inputs) * outputs]);
   }
+  for (let channel = 0; channel < lengthOf(out, 1); channel++) {
+    net.join([out, 1, channel], [out, 1, channel - (channel % outputs)]);
+  }
+  net.joinAxes(w, 0, rows, 1);
   net.pinAxis(w, 1, `inside the groups of ${node.proto.opType} ${node.label}`);
+}
+
+/** The n-th channels of all groups go together, on each side. */
+function coupleAcrossGroups(node: NodeFacts, { x, w }: Contraction, net: Couplings): void {
+  const out = outputOf(node);
+  const [whole, part] = node.proto.opType === 'Conv' ? [out, x] : [x, out];
+  const [channels, length] = [lengthOf(w, 1), lengthOf(part, 1)];
+  for (let channel = 0; channel < length; channel++) net.join([part, 1, channel], [w, 1, channel % channels]);
+  net.joinAxes(w, 0, whole, 1);
+  const perGroup = lengthOf(whole, 1) / (length / channels);
+  for (let row = 0; row < lengthOf(whole, 1); row++) net.join([whole, 1, row], [whole, 1, row % perGroup]);
 }
 
 /** Batch and bias; space cannot shrink. */
@@ -123,7 +135,7 @@ function demandChannels(node: NodeFacts, contraction: Contraction, marks: Demand
   if (rows.length === 0) return;
   for (const row of rows) weights.pendingRows.delete(row);
   const merges = foldOf(contraction) === 'carrier';
-  for (const channel of weights.nonzero.columnsOfAny(rows)) {
+  for (const channel of channelsRead(contraction, rows)) {
     if (isFoldable(contraction, channel)) continue;
     const constant = x.constants[xAxis]?.[channel] ?? Number.NaN;
     if (!merges || Number.isNaN(constant)) marks.mark(x, xAxis, channel, reason);
@@ -148,7 +160,8 @@ function fold(node: NodeFacts, contraction: Contraction, edit: Rewriter): void {
     const constant = constants[channel] ?? Number.NaN;
     return constant !== 0 && !Number.isNaN(constant) && !edit.isLive(x, xAxis, channel);
   };
-  const channels = [...weights.nonzero.usedColumns()].filter(goes);
+  const rows = Array.from({ length: weights.nonzero.rows }, (_, row) => row);
+  const channels = [...channelsRead(contraction, rows)].filter(goes);
   if (channels.length === 0) return;
   if (foldOf(contraction) === 'carrier') {
     const carrier = edit.carrierOf(x, xAxis);
