@@ -30,6 +30,8 @@ export interface CompactOptions {
   measure?: boolean | undefined;
   /** Images a run when the models are compared and timed. @default 1 */
   batch?: number | undefined;
+  /** Threads of the runtime when the models are timed; 0 means all cores. @default 0 */
+  threads?: number | undefined;
   /** Ends the call early with a SecateurError ABORTED; no file is changed. */
   signal?: AbortSignal | undefined;
 }
@@ -50,7 +52,7 @@ export interface CompactReport {
   seconds: number;
 }
 
-const keys = ['output', 'include', 'exclude', 'measure', 'batch', 'signal'] as const;
+const keys = ['output', 'include', 'exclude', 'measure', 'batch', 'threads', 'signal'] as const;
 
 /**
  * Removes channels, neurons and branches that contribute nothing, exactly: what is constant is folded into what follows.
@@ -64,7 +66,7 @@ const keys = ['output', 'include', 'exclude', 'measure', 'batch', 'signal'] as c
 export async function compact(path: string, options: CompactOptions): Promise<CompactReport> {
   const started = performance.now();
   checkOptions(path, options);
-  const { output, signal, measure = true, batch = 1 } = options;
+  const { output, signal, measure = true, batch = 1, threads = 0 } = options;
   const before = describe(path);
   const loaded = readModel(path);
   const payloads = new PayloadFile(loaded);
@@ -75,7 +77,7 @@ export async function compact(path: string, options: CompactOptions): Promise<Co
     const staged = await write(loaded, { changed, payloads, dataFiles, staging, output, signal });
     const after = describe(staged);
     const seconds = (performance.now() - started) / 1000;
-    const comparison = await compare(path, staged, { measure, batch, signal });
+    const comparison = await compare(path, staged, { measure, batch, threads, signal });
     await staging.commit();
     return { model: path, output, before, after, layers, left, comparison, seconds };
   } finally {
@@ -87,8 +89,8 @@ export async function compact(path: string, options: CompactOptions): Promise<Co
 function checkOptions(path: unknown, options: CompactOptions): void {
   checkObject(options);
   checkKeys('option', Object.keys(options), keys);
-  const { output, include, exclude, measure, batch, signal } = options;
-  checkFileOptions(path, { include, exclude, signal });
+  const { output, include, exclude, measure, batch, threads, signal } = options;
+  checkFileOptions(path, { include, exclude, threads, signal });
   checkText('output', output);
   if (measure !== undefined) checkFlag('measure', measure);
   if (batch !== undefined) checkNumber('batch', batch, { least: 1, most: 65536, whole: true });

@@ -27,11 +27,13 @@ export interface Comparison {
 export interface CompareOptions {
   measure: boolean;
   batch: number;
+  /** Of the runtime; 0 means all cores. */
+  threads: number;
   signal?: AbortSignal | undefined;
 }
 
 const WARM_UP_RUNS = 3;
-const MIN_RUNS = 5;
+const MIN_RUNS = 7;
 const MAX_RUNS = 1000;
 const MAX_SECONDS = 3;
 
@@ -45,11 +47,11 @@ type Feeds = Readonly<Record<string, RuntimeTensor>>;
  */
 export async function compare(before: string, after: string, options: CompareOptions): Promise<Comparison | null> {
   if (!(await hasRuntime())) return null;
-  const { batch } = options;
-  const second = await Session.open(after);
+  const { batch, threads } = options;
+  const second = await Session.open(after, { threads });
   let first: Session | undefined;
   try {
-    first = await Session.open(before);
+    first = await Session.open(before, { threads });
     const feeds = randomFeeds(first, batch);
     const { difference, largest } = differenceOf(await first.run(feeds), await second.run(feeds));
     const latency = options.measure ? await timeBoth(first, second, feeds, options.signal) : null;

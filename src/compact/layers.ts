@@ -61,7 +61,7 @@ export function leftChannels({ network, marks }: Facts): LeftChannels[] {
     const { contraction } = node;
     const out = node.outputs[0];
     if (contraction?.weights === undefined || out === undefined) return [];
-    const { x, xAxis, outAxis, groups, weights } = contraction;
+    const { outAxis, groups, weights } = contraction;
     const { nonzero } = weights;
     const rows = Array.from({ length: nonzero.rows }, (_, row) => row).filter((row) => nonzero.isEmptyRow(row));
     const left = count(node, 'output', rows, (row) => reasonOf({ network, marks }, out, outAxis, row));
@@ -70,8 +70,16 @@ export function leftChannels({ network, marks }: Facts): LeftChannels[] {
     const columns = Array.from({ length: nonzero.columns }, (_, column) => column).filter(
       (column) => !used.has(column),
     );
-    return [...left, ...count(node, 'input', columns, (column) => reasonOf({ network, marks }, x, xAxis, column))];
+    return [...left, ...count(node, 'input', columns, (column) => inputReason(node, { network, marks }, column))];
   });
+}
+
+/** An input that nobody reads, though the layer reads another part of the class: a pixel of a flattened channel. */
+function inputReason(node: NodeFacts, facts: Facts, column: number): string | undefined {
+  const { contraction, proto, label } = node;
+  if (contraction === undefined) return undefined;
+  const reason = reasonOf(facts, contraction.x, contraction.xAxis, column);
+  return reason === `read by ${proto.opType} ${label}` ? 'part of a channel of which other parts are read' : reason;
 }
 
 interface Facts {

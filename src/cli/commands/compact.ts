@@ -11,7 +11,7 @@ import {
   plural,
   printable,
 } from '../format.js';
-import { addOutputOptions, integer, outputFile, required, texts } from '../options.js';
+import { addOutputOptions, integer, outputFile, required, texts, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';
@@ -36,6 +36,7 @@ interface Options {
   include?: string[];
   exclude?: string[];
   batch?: number;
+  threads?: number;
   measure: boolean;
   json?: boolean;
   quiet?: boolean;
@@ -51,6 +52,7 @@ export function addCompact(program: Command, run: Runner): void {
     .option('--include <glob>', 'only layers whose weight matches lose channels; repeatable', texts())
     .option('--exclude <glob>', 'layers whose weight matches lose no channels; repeatable', texts())
     .option('--batch <n>', 'images a run when timing, 1 to 65536 (default: 1)', integer('--batch', 1, 65536))
+    .addOption(threadsOption())
     .option('--no-measure', 'do not time the models')
     .addHelpText('after', EPILOGUE);
   addOutputOptions(command).action((model: string, options: Options) =>
