@@ -29,7 +29,7 @@ function prunedRows(model: ModelProto, share: (name: string) => number): ModelPr
 
 const made = (name: ModelName, options: NewModelOptions) => newModel(name, options, fillNormal);
 
-describe('architectures', () => {
+describe('architectures', { timeout: 120_000 }, () => {
   it('LeNet-5: filters and neurons go, and their blocks after Flatten', async () => {
     const model = prunedRows(made('lenet5', {}), (name) => (name === 'fc2.weight' ? 0 : 0.5));
     const { report, model: after } = await compacted({ model, feeds: { input: [2, 1, 28, 28] } });
@@ -41,7 +41,7 @@ describe('architectures', () => {
     expect(report.after.macs.dense).toBe(10 * 25 * 24 * 24 + 25 * 10 * 25 * 8 * 8 + 250 * 400 + 250 * 10);
   });
 
-  it('ResNet-20: inside blocks channels go, on the shortcut they are left and named', { timeout: 60_000 }, async () => {
+  it('ResNet-20: inside blocks channels go, on the shortcut they are left and named', async () => {
     const model = prunedRows(made('resnet56', { depth: 20 }), (name) => (name === 'fc.weight' ? 0 : 0.5));
     const built = { model, feeds: { input: [2, 3, 32, 32] } };
     const { report, model: after } = await compacted(built);
@@ -60,7 +60,7 @@ describe('architectures', () => {
     expect([...reasons].some((reason) => /^coupled by Add .* with a channel that lives$/.test(reason))).toBe(true);
   });
 
-  it('ResNet-20: a stage that lacks the same channels everywhere gets narrower', { timeout: 60_000 }, async () => {
+  it('ResNet-20: a stage that lacks the same channels everywhere gets narrower', async () => {
     const model = made('resnet56', { depth: 20 });
     for (const tensor of model.graph?.initializer ?? []) {
       // Option A adds the first channels of a stage to the first of the next one.
@@ -77,7 +77,7 @@ describe('architectures', () => {
     expect(report.left).toEqual([]);
   });
 
-  it('ResNet-20: a block whose branch is dead leaves its shortcut', { timeout: 60_000 }, async () => {
+  it('ResNet-20: a block whose branch is dead leaves its shortcut', async () => {
     const model = made('resnet56', { depth: 20 });
     for (const tensor of model.graph?.initializer ?? []) {
       if (tensor.name === 'stage2.block2.conv1.weight') floats(tensor).fill(0);
@@ -89,7 +89,7 @@ describe('architectures', () => {
     expect(report.left).toEqual([]);
   });
 
-  it('YOLOv4-tiny: Slice of half of the channels, Concat, Resize, two heads', { timeout: 120_000 }, async () => {
+  it('YOLOv4-tiny: Slice of half of the channels, Concat, Resize, two heads', async () => {
     const model = prunedRows(made('yolov4', { tiny: true, size: 64, classes: 3 }), (name) =>
       name.includes('predict') ? 0 : 0.5,
     );

@@ -122,7 +122,7 @@ function reportedRows({ report }: Compacted): number {
 }
 
 describe('random networks', () => {
-  it('compute the same with fewer channels', { timeout: 120_000 }, async () => {
+  it('compute the same with fewer channels', { timeout: 300_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(fc.integer({ min: 1, max: 2 ** 31 - 1 }), async (seed) => {
         let state = seed;
