@@ -5,7 +5,6 @@
 export class Atoms {
   readonly #parents: number[] = [];
   readonly #pins = new Map<number, string>();
-  readonly #joined = new Set<number>();
 
   /** Makes `count` atoms and returns the first. */
   add(count: number): number {
@@ -30,15 +29,9 @@ export class Atoms {
   join(a: number, b: number): void {
     const [low, high] = [this.classOf(a), this.classOf(b)].sort((x, y) => x - y) as [number, number];
     if (low === high) return;
-    this.#joined.add(low);
     this.#parents[high] = low;
     const pin = this.#pins.get(low) ?? this.#pins.get(high);
     if (pin !== undefined) this.#pins.set(low, pin);
-  }
-
-  /** Whether no other atom is in the class. */
-  isAlone(atom: number): boolean {
-    return !this.#joined.has(this.classOf(atom));
   }
 
   /** The first reason that is given for a class stays. */

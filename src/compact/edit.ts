@@ -89,10 +89,15 @@ export class Edit implements Rewriter {
       const kept = this.kept(value, axis);
       const numbers = value.constants[axis] ?? new Float64Array(0);
       const left = kept === undefined ? numbers : Float64Array.from(kept, (index) => numbers[index] ?? 0);
+      // Of two constants, which may be shorter than the result, both stay.
+      const alone = node.inputs[1 - input]?.literalAxis === undefined;
+      if (alone && node.proto.opType === 'Add' && left.every((number) => number === 0)) {
+        handOn(node, 1 - input);
+        return;
+      }
       const made = this.#floats(`${node.label}/constant`, left, value.type);
       made.dims = (value.shape ?? []).map((_, at) => BigInt(at === axis ? left.length : 1));
       this.#setInput(node, input, made);
-      if (node.proto.opType === 'Add' && left.every((number) => number === 0)) this.#handOn(node.proto, 1 - input);
     }
   }
 
@@ -100,14 +105,6 @@ export class Edit implements Rewriter {
   changeOf(value: Value): TensorChange {
     const kept = value.atoms.map((_, axis) => this.kept(value, axis));
     return { kept, addend: this.#addends.get(value), merge: this.#merges.get(value) };
-  }
-
-  /** Adding zeros: the runtime removes an Identity, but computes an Add. */
-  #handOn(node: NodeProto, input: number): void {
-    this.tensors.pop();
-    node.opType = 'Identity';
-    node.input = node.input.slice(input, input + 1);
-    node.attribute = [];
   }
 
   #setInput(node: NodeFacts, input: number, made: TensorProto): void {
@@ -136,4 +133,12 @@ export class Edit implements Rewriter {
       rawData,
     });
   }
+}
+
+/** Adding zeros: the runtime removes an Identity, but computes an Add. */
+function handOn({ proto, inputs }: NodeFacts, input: number): void {
+  proto.opType = 'Identity';
+  proto.attribute = [];
+  proto.input = proto.input.slice(input, input + 1);
+  inputs.splice(0, inputs.length, inputs[input]);
 }

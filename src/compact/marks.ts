@@ -114,6 +114,8 @@ export class Marks implements Demands {
   #demand(node: NodeFacts): void {
     if (node.rule.demand !== undefined) node.rule.demand(node, this);
     else for (const input of inputsOf(node)) this.need(input);
+    for (const parameter of node.parameters)
+      this.markAll(parameter, `a parameter of ${node.proto.opType} ${node.label}`);
   }
 
   /** A value that is needed and has nothing left keeps one channel: a constant one if there is one. */

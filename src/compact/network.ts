@@ -43,6 +43,8 @@ export class Network implements Couplings {
   readonly tensors = new Map<string, TensorProto>();
   readonly #options: NetworkOptions;
   readonly #data = new Map<string, ConstantData>();
+  /** What the rule that couples at the moment has coupled. */
+  readonly #coupled = new Set<Value>();
 
   constructor(options: NetworkOptions) {
     this.#options = options;
@@ -50,12 +52,12 @@ export class Network implements Couplings {
     this.#givenValues(options);
     for (const [index, node] of options.graph.node.entries()) this.#node(node, index);
     this.outputs = options.graph.output.map(({ name }) => this.#reference(name));
-    for (const node of this.nodes) node.rule.couple(node, this);
-    for (const input of this.nodes.flatMap(({ inputs }) => inputs)) if (input?.constant) this.#pinParameter(input);
+    for (const node of this.nodes) this.#couple(node);
   }
 
   /** Joins two axes index by index. Where only one can shrink, it is pinned. */
   joinAxes(a: Value, axisA: number, b: Value, axisB: number): void {
+    this.#coupled.add(a).add(b);
     const [firstA, firstB] = [a.atoms[axisA] ?? -1, b.atoms[axisB] ?? -1];
     const length = this.length(a, axisA);
     if (firstA >= 0 && firstB >= 0 && length === this.length(b, axisB)) {
@@ -67,6 +69,7 @@ export class Network implements Couplings {
   }
 
   join([a, axisA, indexA]: Channel, [b, axisB, indexB]: Channel): void {
+    this.#coupled.add(a).add(b);
     const [firstA, firstB] = [a.atoms[axisA] ?? -1, b.atoms[axisB] ?? -1];
     if (firstA >= 0 && firstB >= 0) this.atoms.join(firstA + indexA, firstB + indexB);
     else if (firstA >= 0) this.atoms.pin(firstA + indexA, UNKNOWN_LENGTH);
@@ -75,11 +78,13 @@ export class Network implements Couplings {
 
   /** Makes all of an axis one class: it goes as a whole or not at all. */
   joinWhole(value: Value, axis: number): void {
+    this.#coupled.add(value);
     const first = value.atoms[axis] ?? -1;
     for (let index = 1; index < this.length(value, axis); index++) this.atoms.join(first, first + index);
   }
 
   pinAxis(value: Value, axis: number, reason: string): void {
+    this.#coupled.add(value);
     const first = value.atoms[axis] ?? -1;
     if (first < 0) return;
     for (let index = 0; index < this.length(value, axis); index++) this.atoms.pin(first + index, reason);
@@ -141,12 +146,11 @@ export class Network implements Couplings {
     return this.make({ name, shape: shapes.get(name), type: types.get(name) ?? 0, constant, data });
   }
 
-  /** A constant of which no rule says that an axis holds channels, such as the scales of a Resize, stays as it is. */
-  #pinParameter(value: Value): void {
-    for (const [axis, first] of value.atoms.entries()) {
-      const indices = Array.from({ length: this.length(value, axis) }, (_, index) => index);
-      if (indices.every((index) => this.atoms.isAlone(first + index))) this.pinAxis(value, axis, 'a parameter');
-    }
+  #couple(node: NodeFacts): void {
+    this.#coupled.clear();
+    node.rule.couple(node, this);
+    const given = node.inputs.filter((input) => input !== undefined);
+    node.parameters = given.filter((input) => !this.#coupled.has(input));
   }
 
   /** The value that a use of a name stands for. */
@@ -196,7 +200,7 @@ export class Network implements Couplings {
     const label = labels.get(proto) ?? (proto.name === '' ? `${proto.opType.toLowerCase()}_${index}` : proto.name);
     labels.set(proto, label);
     const context = contextOf(this.#options.inferred, proto);
-    const facts: NodeFacts = { proto, label, context, inputs, outputs, captured, rule: opaque };
+    const facts: NodeFacts = { proto, label, context, inputs, outputs, captured, rule: opaque, parameters: [] };
     facts.rule = chooseRule(facts);
     facts.rule.constants?.(facts);
     this.nodes.push(facts);

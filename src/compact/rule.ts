@@ -18,6 +18,8 @@ export interface NodeFacts {
   /** Values of the main graph that subgraphs of the node read. */
   readonly captured: readonly Value[];
   rule: Rule;
+  /** Inputs that the rule couples with nothing, such as the scales of a Resize: they are read as a whole. */
+  parameters: readonly Value[];
   /** Conv, ConvTranspose, Gemm and MatMul: what is multiplied and summed. */
   contraction?: Contraction | undefined;
 }

@@ -149,7 +149,8 @@ interface SliceRange {
 function rewriteSlice(node: NodeFacts, ranges: readonly SliceRange[], edit: Rewriter): void {
   const x = inputOf(node, 0);
   if (ranges.every(({ axis }) => edit.kept(x, axis) === undefined)) return;
-  const bounds = (slicesOf(node.context) ?? []).map(({ start, end }, index) => {
+  const slices = slicesOf(node.context) ?? [];
+  const bounds = slices.map(({ start, end }, index) => {
     const range = ranges[index];
     // An end beyond all bounds has more digits than a number here can hold.
     if (range === undefined || edit.kept(x, range.axis) === undefined) return [start, Math.min(end, MAX_END)] as const;
@@ -164,6 +165,11 @@ function rewriteSlice(node: NodeFacts, ranges: readonly SliceRange[], edit: Rewr
   } else {
     edit.setIntegers(node, 1, 'starts', starts);
     edit.setIntegers(node, 2, 'ends', ends);
+    // All of them must be of one type, and these may have been int32.
+    const axes = slices.map(({ axis }) => axis);
+    const steps = slices.map(({ step }) => step);
+    if (node.inputs[3] !== undefined) edit.setIntegers(node, 3, 'axes', axes);
+    if (node.inputs[4] !== undefined) edit.setIntegers(node, 4, 'steps', steps);
   }
 }
 

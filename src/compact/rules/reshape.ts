@@ -143,7 +143,8 @@ function targetOf(node: NodeFacts): (number | 'length')[] | undefined {
 
 function rewriteReshape(node: NodeFacts, target: readonly (number | 'length')[], edit: Rewriter): void {
   const out = outputOf(node);
-  const computed = node.inputs[1] !== undefined && node.inputs[1].data === undefined;
+  // What computes the target, be it an Identity, is not read and goes.
+  const computed = node.inputs[1] !== undefined && !node.inputs[1].data?.direct;
   if (!computed && target.every((_, axis) => edit.kept(out, axis) === undefined)) return;
   const sizes = target.map((dim, axis) => (dim === 'length' ? edit.countKept(out, axis, 0, lengthOf(out, axis)) : dim));
   if (node.context.opset < 5) setInts(node.proto, 'shape', sizes);
