@@ -12,6 +12,9 @@ import {
   prune,
 } from '../index.js';
 import { ioError } from '../io-error.js';
+import { refuseDataFile } from '../onnx/data-file.js';
+import { readModel } from '../onnx/load.js';
+import { dataFilesOf } from '../onnx/save.js';
 
 export interface PrunedAndPacked {
   pruned: PruneReport;
@@ -25,6 +28,8 @@ export async function pruneAndPack(
   { format, values }: { format: PackFormat; values: PackedValues | undefined },
 ): Promise<PrunedAndPacked> {
   const { output, threads, signal, onProgress } = options;
+  // Packing reads from the folder, and so does not see what the model itself is made of.
+  refuseDataFile(output, dataFilesOf(readModel(model)).keys());
   const folder = await folderBeside(output);
   try {
     const dense = join(folder, basename(output));

@@ -1,8 +1,8 @@
 // Writes a changed model whose large tensors are still in its files: one tensor at a time is in memory. Tensors that
 // were in data files stay in one, `OUTPUT.data`; the others are inside the model.
-import { existsSync, realpathSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { basename } from 'node:path';
 import { create } from '@bufbuild/protobuf';
+import { chooseDataName, refuseDataFile } from './data-file.js';
 import { elementType, rawBytes } from './dtypes.js';
 import { ExternalFiles, isExternal } from './external.js';
 import { ioError } from './file-source.js';
@@ -32,13 +32,16 @@ export interface SaveOptions {
  * Writes `loaded.model` into the staging folder. Its tensors with external data name the new data file afterwards.
  *
  * @returns the path of the staged model.
- * @throws SecateurError as `serialise` and the reading of payloads.
+ * @throws SecateurError INVALID_OPTION where the output is one of the data files; as `serialise` and the reading of
+ *   payloads.
  */
 export async function saveModel(loaded: LoadedModel, options: SaveOptions): Promise<string> {
-  const { staging, output, signal } = options;
+  const { staging, output, signal, dataFiles } = options;
+  refuseDataFile(output, dataFiles.keys());
   const externals = [...tensorsOf(loaded.model)].filter(isExternal);
   try {
-    if (externals.length > 0) await saveData(externals, options);
+    if (externals.length > 0)
+      await saveData(externals, chooseDataName(output, [loaded.path, ...dataFiles.keys()]), options);
     const staged = staging.add(basename(output));
     await writeNew(staged, serialise(output, loaded.model, lazyTensors(loaded, options)), signal);
     return staged;
@@ -65,9 +68,11 @@ function bytesInFile(tensor: TensorProto, payloads: PayloadFile): LazyBytes {
   return { byteLength: bytesOf(tensor), read: () => payloads.read(tensor) };
 }
 
-async function saveData(externals: readonly TensorProto[], options: SaveOptions): Promise<void> {
-  const { changed, payloads, staging, output, signal } = options;
-  const name = dataName(output, options.dataFiles);
+async function saveData(
+  externals: readonly TensorProto[],
+  name: string,
+  { changed, payloads, staging, signal }: SaveOptions,
+): Promise<void> {
   const chunks: Chunk[] = [];
   const places: { tensor: TensorProto; offset: number; bytes: number }[] = [];
   let position = 0;
@@ -85,15 +90,6 @@ async function saveData(externals: readonly TensorProto[], options: SaveOptions)
     tensor.externalData = Object.entries(entries).map(([key, value]) =>
       create(StringStringEntryProtoSchema, { key, value }),
     );
-  }
-}
-
-/** `OUTPUT.data`, or `OUTPUT.1.data` and so on where that is data of the model that is read. */
-function dataName(output: string, dataFiles: ReadonlyMap<string, number>): string {
-  for (let count = 0; ; count++) {
-    const name = `${basename(output)}${count === 0 ? '' : `.${count}`}.data`;
-    const path = realPath(join(dirname(output), name));
-    if (!dataFiles.has(path) && (count === 0 || !existsSync(path))) return name;
   }
 }
 
@@ -116,8 +112,4 @@ export function dataFilesOf({ model, path }: LoadedModel): Map<string, number> {
 
 function bytesOf(tensor: TensorProto): number {
   return rawBytes(shapeOf(tensor, tensor.name).elements, elementType(tensor.dataType).bits);
-}
-
-function realPath(path: string): string {
-  return existsSync(path) ? realpathSync(path) : join(realpathSync(dirname(path)), basename(path));
 }

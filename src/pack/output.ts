@@ -1,10 +1,11 @@
 // Writes a model whole or not at all, and only if ONNX Runtime loads it where that is installed. Everything is written
 // into a folder beside the output under its final name, so that external data is found when the model is tried.
-import { existsSync, mkdtempSync, realpathSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
 import { type FileHandle, open, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { ioError } from '../io-error.js';
+import { chooseDataName, refuseDataFile } from '../onnx/data-file.js';
 import {
   type ModelProto,
   StringStringEntryProtoSchema,
@@ -41,12 +42,15 @@ export class Output {
 
   /**
    * @param external whether payloads go to a data file of their own, because the model would be 2 GB or larger.
-   * @param sources files that are still read, which the data file must not replace.
+   * @param sources the model and its data files: they are still read, so that the data file must not replace them.
+   * @throws SecateurError INVALID_OPTION where the output is one of the data files; IO.
    */
   constructor(path: string, { external, sources }: { external: boolean; sources: readonly { path: string }[] }) {
     this.#path = path;
     this.#external = external;
-    this.#dataName = basename(dataPath(path, sources));
+    const read = sources.map((source) => source.path);
+    refuseDataFile(path, read.slice(1));
+    this.#dataName = chooseDataName(path, read);
     try {
       this.#folder = mkdtempSync(join(dirname(path), `.${basename(path)}.secateur-`));
     } catch (error) {
@@ -111,14 +115,5 @@ export class Output {
       throw ioError('write', this.#path, error);
     }
     this.#position = offset + bytes.byteLength;
-  }
-}
-
-/** `OUTPUT.data`, or with a number where that would replace a file that is read. */
-function dataPath(output: string, sources: readonly { path: string }[]): string {
-  const read = new Set(sources.map(({ path }) => path));
-  for (let count = 0; ; count++) {
-    const path = resolve(count === 0 ? `${output}.data` : `${output}.${count}.data`);
-    if (!existsSync(path) || !read.has(realpathSync(path))) return path;
   }
 }

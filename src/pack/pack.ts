@@ -6,7 +6,7 @@ import { checkPackOptions, type PackOptions } from './options.js';
 import { INLINE_BYTES, Output } from './output.js';
 import { moveRest, prepare } from './prepare.js';
 import { type Outcome, type PackReport, reportTensors } from './report.js';
-import { packSparse } from './sparse.js';
+import { packSparse, savedSparse } from './sparse.js';
 import { packStreams } from './streams.js';
 import type { PackTensor } from './survey.js';
 
@@ -33,7 +33,8 @@ export async function packWithin(path: string, options: PackOptions, inlineBytes
   const problem = format === 'packed' ? opsetProblem(work.loaded) : undefined;
   if (problem !== undefined) throw problem;
   const choice = choose(work.measured, values);
-  const external = format === 'packed' && work.bytes - saved(choice) > inlineBytes;
+  const less = format === 'packed' ? saved(choice) : savedSparse(work.measured);
+  const external = work.bytes - less > inlineBytes;
   const output = new Output(options.output, { external, sources: work.survey.sources });
   try {
     const outcomes: Map<PackTensor, Outcome> =

@@ -4,7 +4,8 @@ import { callNative } from '../native/addon.js';
 import { isExternal } from '../onnx/external.js';
 import { FileSource } from '../onnx/file-source.js';
 import { type LoadedModel, loadFrom } from '../onnx/load.js';
-import { readTensor } from '../onnx/payload.js';
+import { materialize, readTensor } from '../onnx/payload.js';
+import { TensorProto_DataType as DataType } from '../onnx/schema/onnx_pb.js';
 import { tensorsOf } from '../onnx/tensors.js';
 import { type FileOptions, nativeProgress } from '../prune/options.js';
 import { resolveExternals, sourcesOf } from '../prune/plan.js';
@@ -64,6 +65,7 @@ export async function moveRest(loaded: LoadedModel, output: Output): Promise<voi
     const record = loaded.recordOf(tensor);
     const elsewhere = isExternal(tensor) && record !== undefined;
     const elided = [...(record?.payloads.values() ?? [])].some((payload) => payload.elided);
-    if (elsewhere || elided) await output.put(tensor, readTensor(loaded, tensor));
+    if (elided && tensor.dataType === DataType.STRING) materialize(loaded, [tensor]);
+    else if (elsewhere || elided) await output.put(tensor, readTensor(loaded, tensor));
   }
 }

@@ -1,11 +1,11 @@
 // The output files of a pruned model. Without external data: the model's bytes as they are. With: one data file beside
 // the output, and in the model new `location` and, where several data files become one, new `offset` entries.
 
-import { existsSync, realpathSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { create, toBinary } from '@bufbuild/protobuf';
-import { invalidOption, SecateurError } from '../errors.js';
+import { SecateurError } from '../errors.js';
 import type { NativeOutput, NativePruneJob } from '../native/contract.js';
+import { chooseDataName, realPath, refuseDataFile } from '../onnx/data-file.js';
 import { applyEdits, type Edit } from '../onnx/edit.js';
 import type { ExternalRange } from '../onnx/external.js';
 import type { LoadedModel } from '../onnx/load.js';
@@ -39,7 +39,7 @@ export function layOut(
   output: string,
 ): NativeOutput[] {
   const dataSources = sources.slice(1);
-  refuseDataFile(output, dataSources);
+  refuseDataFile(output, pathsOf(dataSources));
   if (dataSources.length === 0) {
     return [{ path: output, pieces: [{ source: 0, offset: 0, bytes: loaded.size }] }];
   }
@@ -104,31 +104,17 @@ function entry(key: string, value: string): Uint8Array {
   return encodeBytesField(EXTERNAL_DATA_FIELD, body);
 }
 
-/** The real path of a file that may not exist yet. */
-function realPath(path: string): string {
-  if (existsSync(path)) return realpathSync(path);
-  const folder = dirname(resolve(path));
-  return join(existsSync(folder) ? realpathSync(folder) : folder, basename(path));
-}
-
-function refuseDataFile(output: string, dataSources: Sources): void {
-  const real = realPath(output);
-  if (dataSources.some(({ path }) => path === real)) {
-    throw invalidOption('output', "another file than the model's own data", output);
-  }
-}
-
 /**
- * `OUTPUT.data`, unless that would replace a file that is read: then `OUTPUT.1.data` and so on. In-place pruning of a
- * model with one data file may replace it: the layout is the same, so the old model fits it.
+ * Where the data goes. In-place pruning of a model with one data file may replace it: the layout is the same, so the
+ * old model fits it.
  */
 function chooseDataPath(output: string, model: string, sources: Sources): string {
   const wanted = `${output}.data`;
-  const real = realPath(wanted);
-  const inPlace = realPath(output) === realPath(model) && sources.length === 2 && sources[1]?.path === real;
-  if (inPlace || !sources.some(({ path }) => realPath(path) === real)) return wanted;
-  for (let count = 1; ; count++) {
-    const fresh = `${output}.${count}.data`;
-    if (!existsSync(fresh)) return fresh;
-  }
+  const inPlace = realPath(output) === realPath(model) && sources.length === 2;
+  if (inPlace && sources[1]?.path === realPath(wanted)) return wanted;
+  return join(dirname(output), chooseDataName(output, pathsOf(sources)));
+}
+
+function pathsOf(sources: Sources): string[] {
+  return sources.map(({ path }) => path);
 }

@@ -117,6 +117,18 @@ describe('what is written', () => {
     expect(stdout).toContain('is as large as the input');
   });
 
+  it('a written output is no failure, though its size when packed cannot be told', async () => {
+    const folder = freshFolder('untold');
+    const [odd, output] = [path.join(folder, 'odd.onnx'), path.join(folder, 'o.onnx')];
+    // Metadata that say that the model is packed, which it is not: field 14 of the model, with a key and a value.
+    const entry = Buffer.from('\x72\x16\x0a\x0fsecateur_packed\x12\x039e9', 'latin1');
+    writeFileSync(odd, Buffer.concat([readFileSync(model), entry]));
+    const { code, stdout, stderr } = await secateur(['prune', odd, '-o', output, '-r', '0.9']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('makes it smaller');
+    expect(statSync(output).size).toBe(statSync(odd).size);
+  });
+
   it('warns of a tensor that lost every weight', async () => {
     const { stderr } = await secateur(['prune', model, '-r', '0.9999', '--dry-run']);
     expect(stderr).toMatch(/^secateur: warning: .* lost every weight; --min-keep/);

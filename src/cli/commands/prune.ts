@@ -164,12 +164,21 @@ async function pruneModel(model: string, options: Options, context: CommandConte
   if (format === 'dense') {
     const report = await prune(model, { ...work, output: file });
     const silent = terminal.json || terminal.quiet;
-    const packed = silent ? null : (await modelSizes(file, { zip: false, signal })).packed;
+    const packed = silent ? null : await packedSize(file, signal);
     printReport(report, context, describeUse(report, packed));
     return;
   }
   const { pruned, packed } = await pruneAndPack(model, { ...work, output: file }, { format, values });
   printReport({ ...pruned, packed }, context, describePacked(packed));
+}
+
+/** For one sentence: the output is in place, so that nothing here may make a failure of it. */
+async function packedSize(file: string, signal: AbortSignal): Promise<number | null> {
+  try {
+    return (await modelSizes(file, { zip: false, signal })).packed;
+  } catch {
+    return null;
+  }
 }
 
 function printReport(

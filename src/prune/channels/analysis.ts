@@ -116,11 +116,13 @@ class Analysis {
   }
 
   #follow(definition: Definition | undefined, channels: Int32Array): void {
-    if (definition?.kind !== 'tensor') return;
-    const { tensor } = definition;
+    const root = rootOf(definition);
+    if (definition === undefined || root === undefined) return;
+    const { tensor } = root;
     const known = this.#followers.get(tensor);
     const follower = known ?? { tensor, channels, uses: 0 };
     follower.uses += 1;
+    if (definition.kind === 'computed') follower.stays ??= `reaches its layer through ${definition.node.opType}`;
     const same = channels.every((channel, index) => channel === follower.channels[index]);
     if (!same || channels.length !== follower.channels.length) follower.stays = 'shared by several layers';
     this.#followers.set(tensor, follower);

@@ -1,7 +1,7 @@
 // Conv, ConvTranspose, Gemm and MatMul: where channels end and new ones begin.
 import { intAttribute } from '../../onnx/attributes.js';
 import { type Label, labelOf } from './labels.js';
-import { type ChannelFamily, type ChannelRule, dimsOf, type RuleContext } from './rule.js';
+import { type ChannelFamily, type ChannelRule, dimsOf, isVectorOf, type RuleContext } from './rule.js';
 
 const convolution: ChannelRule = (context) => {
   const weight = context.weight(1);
@@ -55,10 +55,8 @@ const product: ChannelRule = (context) => {
 };
 
 /** The third input of Gemm, where it has one element for each output channel. */
-function followColumns(context: RuleContext, { channels, axis }: Label): void {
-  const dims = dimsOf(context.definition(2));
-  const vector = dims?.every((dim, index) => dim === 1 || index === dims.length + axis) ?? false;
-  if (vector && dims?.at(axis) === channels.length) context.follow(2, channels);
+function followColumns(context: RuleContext, label: Label): void {
+  if (isVectorOf(label, context.definition(2))) context.follow(2, label.channels);
 }
 
 export const contraction: ChannelFamily = {

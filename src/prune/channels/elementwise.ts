@@ -1,6 +1,6 @@
 // Operators that treat each channel by itself, and those that meet channel by channel.
 import { type Label, sameLayout } from './labels.js';
-import { type ChannelFamily, type ChannelRule, dimsOf, type RuleContext } from './rule.js';
+import { type ChannelFamily, type ChannelRule, isVectorOf, type RuleContext } from './rule.js';
 
 /** One input, each channel by itself. Other inputs are constants such as bounds. */
 const passing: ChannelRule = ({ node, label, isConstant }) =>
@@ -40,30 +40,32 @@ const meeting: ChannelRule = (context) => {
   return [{ ...first, rank: Number.isNaN(rank) ? undefined : rank, pointwise }];
 };
 
+/** A removed channel is 0 from here on: it may be divided, but divides nothing. */
+const division: ChannelRule = (context) => (context.label(1) === undefined ? meeting(context) : undefined);
+
 /** A constant vector that is added is a bias. */
 function followOffsets(context: RuleContext, label: Label): void {
   if (!['Add', 'Sub', 'Sum'].includes(context.node.opType) || label.spread) return;
   for (const input of context.node.input.keys()) {
-    const dims = dimsOf(context.definition(input));
-    const length = dims?.at(label.axis);
-    const vector = dims?.every((dim, axis) => dim === 1 || axis === dims.length + label.axis) ?? false;
-    if (vector && length === label.channels.length) context.follow(input, label.channels);
+    if (isVectorOf(label, context.definition(input))) context.follow(input, label.channels);
   }
 }
 
 const family = (rule: ChannelRule, names: string): ChannelFamily =>
   Object.fromEntries(names.split(' ').map((name) => [name, rule]));
 
+/** Without Log, Reciprocal and Pow, which make infinities of a removed channel. */
 export const elementwise: ChannelFamily = {
   ...family(
     passing,
     'Identity Cast Dropout Relu LeakyRelu Elu Selu Celu ThresholdedRelu Sigmoid HardSigmoid HardSwish Tanh Softplus ' +
-      'Softsign Erf Gelu Mish Swish Exp Log Sqrt Abs Neg Sign Reciprocal Floor Ceil Round Sin Cos Clip ' +
+      'Softsign Erf Gelu Mish Swish Exp Sqrt Abs Neg Sign Floor Ceil Round Sin Cos Clip ' +
       'QuantizeLinear DequantizeLinear ' +
       'MaxPool AveragePool LpPool Resize Upsample',
   ),
   ...family(normalization, 'BatchNormalization InstanceNormalization'),
-  ...family(meeting, 'Add Sub Mul Div Min Max Sum Mean Pow PRelu'),
+  ...family(meeting, 'Add Sub Mul Min Max Sum Mean PRelu'),
+  Div: division,
   ...family(
     (context) => passing(context)?.map((label) => label && { ...label, pointwise: true }),
     'GlobalAveragePool GlobalMaxPool GlobalLpPool',

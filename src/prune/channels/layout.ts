@@ -1,5 +1,6 @@
 // Operators that move channels to other places or leave them in theirs: joining, cutting, padding, reshaping.
 import { floatAttribute, intAttribute, intsAttribute, stringAttribute } from '../../onnx/attributes.js';
+import { sliceRange } from '../../onnx/infer/layout.js';
 import { backAxis, frontAxis, type Label, labelOf } from './labels.js';
 import { type ChannelFamily, type ChannelRule, dimsOf, type RuleContext } from './rule.js';
 
@@ -58,8 +59,10 @@ const slice: ChannelRule = (context) => {
   const starts = intsAttribute(node, 'starts') ?? context.integers(1);
   const ends = intsAttribute(node, 'ends') ?? context.integers(2);
   if (label === undefined || starts === undefined || ends === undefined) return undefined;
-  const axes = intsAttribute(node, 'axes') ?? context.integers(3) ?? starts.map((_, index) => index);
-  const steps = context.integers(4) ?? starts.map(() => 1);
+  const has = (input: number) => (node.input[input] ?? '') !== '';
+  const axes = intsAttribute(node, 'axes') ?? (has(3) ? context.integers(3) : starts.map((_, index) => index));
+  const steps = has(4) ? context.integers(4) : starts.map(() => 1);
+  if (axes === undefined || steps === undefined) return undefined;
   const backs = axes.map((axis) => backAxis(label, axis));
   if (backs.includes(undefined)) return undefined;
   const place = backs.indexOf(label.axis);
@@ -68,14 +71,8 @@ const slice: ChannelRule = (context) => {
   return [{ ...label, channels: cut(label.channels, starts[place] ?? 0, ends[place] ?? 0, steps[place] ?? 1) }];
 };
 
-/** As Slice counts: negative places from the end, places beyond the ends clamped. */
 function cut(channels: Int32Array, start: number, end: number, step: number): Int32Array {
-  const { length } = channels;
-  const low = step > 0 ? 0 : -1;
-  const high = step > 0 ? length : length - 1;
-  const clamp = (place: number) => Math.min(Math.max(place < 0 ? place + length : place, low), high);
-  const [first, last] = [clamp(start), clamp(end)];
-  const count = Math.max(0, Math.ceil((last - first) / step));
+  const { first, count } = sliceRange(channels.length, start, end, step);
   return Int32Array.from({ length: count }, (_, index) => channels[first + index * step] ?? 0);
 }
 
@@ -87,8 +84,11 @@ const pad: ChannelRule = (context) => {
   const axes = context.integers(3);
   if (label === undefined || pads === undefined || (axes === undefined && (node.input[3] ?? '') !== ''))
     return undefined;
-  const place =
-    axes === undefined ? pads.length / 2 + label.axis : axes.findIndex((a) => backAxis(label, a) === label.axis);
+  const backs =
+    axes?.map((axis) => backAxis(label, axis)) ?? pads.slice(pads.length / 2).map((_, i, all) => i - all.length);
+  if (backs.includes(undefined)) return undefined;
+  const place = backs.indexOf(label.axis);
+  if (place < 0) return [{ ...label, pointwise: false }];
   const [before, after] = [pads[place] ?? 0, pads[place + pads.length / 2] ?? 0];
   if (before === 0 && after === 0) return [{ ...label, pointwise: false }];
   const zeros = stringAttribute(node, 'mode', 'constant') === 'constant' && padsWithZero(context);

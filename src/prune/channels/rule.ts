@@ -2,6 +2,7 @@
 // or protects channels on the way.
 import type { Definition } from '../../onnx/graph.js';
 import type { NodeProto, TensorProto } from '../../onnx/schema/onnx_pb.js';
+import { rootOf } from '../weight-uses.js';
 import type { Label } from './labels.js';
 import type { ChannelSets } from './sets.js';
 
@@ -34,4 +35,15 @@ export type ChannelFamily = Readonly<Record<string, ChannelRule>>;
 export function dimsOf(definition: Definition | undefined): number[] | undefined {
   const tensor: TensorProto | undefined = definition?.kind === 'tensor' ? definition.tensor : undefined;
   return tensor?.dims.map(Number);
+}
+
+/**
+ * Whether a constant has one element for each channel, along their axis. Of one that comes through other operators only
+ * the number of elements is known.
+ */
+export function isVectorOf({ channels, axis }: Label, definition: Definition | undefined): boolean {
+  const dims = dimsOf(definition);
+  if (dims === undefined)
+    return rootOf(definition)?.tensor.dims.reduce((count, dim) => count * Number(dim), 1) === channels.length;
+  return dims.at(axis) === channels.length && dims.every((dim, index) => dim === 1 || index === dims.length + axis);
 }
