@@ -77,3 +77,8 @@ export function isSecateurError(error: unknown): error is SecateurError {
 export function aborted(signal: AbortSignal, state = 'nothing was written'): SecateurError {
   return new SecateurError('ABORTED', `Aborted; ${state}`, { cause: signal.reason });
 }
+
+/** @throws SecateurError ABORTED where the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw aborted(signal);
+}

@@ -24,7 +24,13 @@ export function printPacked(report: PackReport, terminal: Terminal): void {
       { header: 'type', leaves: 4 },
       { header: 'not zero', align: 'right', leaves: 3 },
       { header: 'stored as' },
-      ...(lossy ? [{ header: 'values' }, { header: 'largest error', align: 'right', leaves: 1 } as const] : []),
+      ...(lossy
+        ? [
+            { header: 'values' },
+            { header: 'largest error', align: 'right', leaves: 1 } as const,
+            { header: 'mean error', align: 'right', leaves: 1 } as const,
+          ]
+        : []),
       { header: 'bytes', align: 'right' },
       { header: 'packed', align: 'right' },
     ],
@@ -34,7 +40,7 @@ export function printPacked(report: PackReport, terminal: Terminal): void {
       tensor.dtype,
       formatCount(tensor.nonzeros),
       tensor.encoding,
-      ...(lossy ? [tensor.values === 'same' ? '' : tensor.values, formatReal(tensor.error.largest)] : []),
+      ...(lossy ? errorsOf(tensor) : []),
       formatCount(tensor.bytes.before),
       formatCount(tensor.bytes.after),
     ]),
@@ -44,7 +50,7 @@ export function printPacked(report: PackReport, terminal: Terminal): void {
       '',
       '',
       '',
-      ...(lossy ? ['', ''] : []),
+      ...(lossy ? ['', '', ''] : []),
       formatCount(report.bytes.before),
       formatCount(report.bytes.after),
     ],
@@ -55,6 +61,10 @@ export function printPacked(report: PackReport, terminal: Terminal): void {
   terminal.print(...table, '');
   printSkipped(report.skipped, terminal);
   terminal.say(describePacked(report));
+}
+
+function errorsOf({ values, error }: PackReport['tensors'][number]): string[] {
+  return [values === 'same' ? '' : values, formatReal(error.largest), formatReal(error.mean)];
 }
 
 /** What became of the sizes, and whether the file loads. */

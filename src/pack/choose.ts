@@ -45,8 +45,9 @@ interface Wanted extends Measured {
 /** Bytes of the operators of a stream, and of those that cut one tensor out of it. */
 const STREAM_BYTES = 320;
 const TENSOR_BYTES = 48;
-/** Tensors with more elements have a stream of their own; so unpacking needs no more memory than the largest tensor. */
+/** Tensors with more elements have a stream of their own. */
 const LARGE_ELEMENTS = 2 ** 20;
+/** So the longest sequence that unpacking makes at once is the largest tensor, or this many elements of smaller ones. */
 const STREAM_ELEMENTS = 2 ** 22;
 /** A codebook is 1 KB; shared by as many values it is a sixteenth of them at most. */
 const POOL_VALUES = 16_384;

@@ -39,7 +39,7 @@ export async function packWithin(path: string, options: PackOptions, inlineBytes
   try {
     const outcomes: Map<PackTensor, Outcome> =
       format === 'packed' ? await packStreams(work, choice, output, options) : await packSparse(work, options);
-    await moveRest(work.loaded, output);
+    await moveRest(work.loaded, output, options.signal);
     const { bytes, loadSeconds } = await output.commit(work.loaded.model);
     return {
       model: path,

@@ -4,6 +4,7 @@
 import { create } from '@bufbuild/protobuf';
 import { SecateurError } from '../errors.js';
 import type { NativeValueForm } from '../native/packing-contract.js';
+import { elementType } from '../onnx/dtypes.js';
 import { isStandard } from '../onnx/graph.js';
 import {
   TensorProto_DataType as DataType,
@@ -82,6 +83,7 @@ function unsound(expected: string): SecateurError {
   return new SecateurError('INVALID_MODEL', `Expected the packed model to have ${expected}, got others: ${advice}`);
 }
 
+const floatTypes: readonly number[] = [DataType.FLOAT, DataType.FLOAT16, DataType.DOUBLE];
 const forms = ['same', 'float16', 'codebook'] as const;
 const kinds = ['gaps4', 'gaps8', 'mask', 'all'] as const;
 
@@ -233,7 +235,25 @@ function isInstance(node: NodeProto, { opType, inputs, attributes = {} }: Step):
     node.input.length === inputs.length &&
     node.output.length === 1 &&
     given.length === Object.keys(attributes).length &&
-    given.every(({ name, i }) => attributes[name] === Number(i))
+    given.every(({ name, i }) => attributes[name] === Number(i)) &&
+    (opType !== 'ConstantOfShape' || makesZeros(node))
+  );
+}
+
+/** Without a value it makes float32. */
+function makesZeros({ attribute }: NodeProto): boolean {
+  return attribute.every(({ name, t }) => name !== 'value' || (t !== undefined && isZero(t)));
+}
+
+/** Whether a tensor is one zero of a type that is packed, and here in memory. */
+function isZero({ dataType, dims, rawData, floatData, doubleData, int32Data }: TensorProto): boolean {
+  const numbers = [...floatData, ...doubleData, ...int32Data];
+  const width = elementType(dataType).bits / 8;
+  return (
+    floatTypes.includes(dataType) &&
+    dims.every((dim) => dim === 1n) &&
+    numbers.length * width + rawData.byteLength === width &&
+    [...numbers, ...rawData].every((number) => Object.is(number, 0))
   );
 }
 
@@ -254,9 +274,7 @@ function checkTypes(
   bytes: TensorProto | undefined,
 ): void {
   const types: readonly number[] =
-    form === 'same'
-      ? [DataType.FLOAT, DataType.FLOAT16, DataType.DOUBLE]
-      : [form === 'float16' ? DataType.FLOAT16 : DataType.UINT8];
+    form === 'same' ? floatTypes : [form === 'float16' ? DataType.FLOAT16 : DataType.UINT8];
   const sound =
     types.includes(stored.dataType) &&
     (codebook === undefined || codebook.dataType === DataType.FLOAT) &&

@@ -1,5 +1,6 @@
 // What packing, unpacking and estimating begin with: the model, its tensors with their sizes, and what is packed in it
 // already.
+import { throwIfAborted } from '../errors.js';
 import { callNative } from '../native/addon.js';
 import { isExternal } from '../onnx/external.js';
 import { FileSource } from '../onnx/file-source.js';
@@ -59,9 +60,14 @@ export function filesOf(loaded: LoadedModel): { path: string; size: number }[] {
   return sourcesOf(loaded, resolveExternals(loaded, new Map()));
 }
 
-/** Moves the payloads that are still in the model's files to the output. */
-export async function moveRest(loaded: LoadedModel, output: Output): Promise<void> {
+/**
+ * Moves the payloads that are still in the model's files to the output.
+ *
+ * @throws SecateurError ABORTED.
+ */
+export async function moveRest(loaded: LoadedModel, output: Output, signal?: AbortSignal): Promise<void> {
   for (const tensor of [...tensorsOf(loaded.model)]) {
+    throwIfAborted(signal);
     const record = loaded.recordOf(tensor);
     const elsewhere = isExternal(tensor) && record !== undefined;
     const elided = [...(record?.payloads.values() ?? [])].some((payload) => payload.elided);

@@ -22,7 +22,7 @@ export interface PackedTensor {
   /** How its values are stored. */
   values: 'same' | 'float16' | 'codebook';
   bytes: { before: number; after: number };
-  /** Of the weights against those before; 0 where values are the `same`. */
+  /** Of the weights that are not zero, against those before; 0 where values are the `same`. */
   error: { largest: number; mean: number };
 }
 
@@ -71,7 +71,7 @@ export function reportTensors(
   return measured.map(({ tensor, sizes: { nonzeros } }) => {
     const { name, shape, dtype, elements: weights, bytes: before } = tensor;
     const { encoding, values, bytes, error } = outcomes.get(tensor) ?? dense(before);
-    const mean = error.sum / weights;
+    const mean = nonzeros === 0 ? 0 : error.sum / nonzeros;
     const facts = { name, shape, dtype, weights, nonzeros, encoding, values };
     return { ...facts, bytes: { before, after: bytes }, error: { largest: error.largest, mean } };
   });

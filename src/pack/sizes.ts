@@ -1,6 +1,7 @@
 // How large a model is in each form that it could have, without writing any of them.
 import { promisify } from 'node:util';
 import { deflateRaw } from 'node:zlib';
+import { throwIfAborted } from '../errors.js';
 import { FileSource } from '../onnx/file-source.js';
 import { checkKeys } from '../options.js';
 import { checkFileOptions, checkObject, type FileOptions } from '../prune/options.js';
@@ -62,7 +63,7 @@ async function zippedBytes({ survey: { sources }, bytes }: Work, signal: AbortSi
     const source = new FileSource(path);
     try {
       for (let piece = 0; piece < share; piece++) {
-        signal?.throwIfAborted();
+        throwIfAborted(signal);
         const [from, to] = pieceAt(size, piece, share);
         const buffer = new Uint8Array(to - from);
         source.readInto(buffer, from);

@@ -55,7 +55,7 @@ export async function packSparse(
     const bytes = stream.positions.byteLength + stream.values.byteLength;
     outcomes.set(tensor, { encoding: 'sparse', values: 'same', bytes, error: { largest: 0, sum: 0 } });
   }
-  takeOut(outcomes.keys());
+  takeOut(model, outcomes.keys());
   if (outcomes.size > 0 && model.irVersion < SPARSE_IR_VERSION) model.irVersion = SPARSE_IR_VERSION;
   return outcomes;
 }

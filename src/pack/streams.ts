@@ -71,7 +71,7 @@ class StreamPacker {
   async finish(): Promise<void> {
     const { heads, loaded } = this.#work;
     const counts = new Map(heads.map(({ graph, nodes }) => [graph, nodes]));
-    takeOut(this.outcomes.keys());
+    takeOut(loaded.model, this.outcomes.keys());
     for (const emitter of this.#emitters.values()) {
       await this.#handOver(emitter);
       const { graph, nodes } = emitter;

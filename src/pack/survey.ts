@@ -5,7 +5,7 @@ import { elementType } from '../onnx/dtypes.js';
 import type { ExternalRange } from '../onnx/external.js';
 import { isStandard } from '../onnx/graph.js';
 import type { LoadedModel } from '../onnx/load.js';
-import type { GraphProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.js';
+import type { GraphProto, ModelProto, NodeProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { shapeOf } from '../onnx/shape.js';
 import type { ByteSource } from '../onnx/wire.js';
 import { Locator } from '../prune/locator.js';
@@ -45,8 +45,11 @@ export interface Survey {
 /** Smaller tensors than this never become smaller: the operators that unpack one take as much. */
 export const SMALLEST_BYTES = 256;
 
-/** Positions are int32 when a runtime unpacks them. */
-const MAX_ELEMENTS = 2 ** 31 - 1;
+/** Positions are int32 when a runtime unpacks them, and a stream may have 15 elements before the first. */
+const MAX_ELEMENTS = 2 ** 31 - 16;
+
+/** Since this IR version an initializer that is an input too is only a default; before, all of them were inputs. */
+const DEFAULTS_SINCE = 4n;
 
 const bytesOfType: Readonly<Record<PackType, number>> = { float16: 2, float32: 4, float64: 8 };
 
@@ -77,7 +80,8 @@ export function survey(loaded: LoadedModel, source: ByteSource, taken: ReadonlyS
   const tensors: PackTensor[] = [];
   const skipped: Skipped[] = [];
   const names = new Set<string>();
-  for (const holder of holdersOf(loaded.model.graph, '')) {
+  const replaceable = loaded.model.irVersion >= DEFAULTS_SINCE;
+  for (const holder of holdersOf(loaded.model.graph, '', replaceable)) {
     if (taken.has(holder.tensor)) continue;
     const name = unique(holder.name, names);
     const candidate = judge({ ...holder, name });
@@ -98,6 +102,7 @@ interface Holder {
   name: string;
   tensor: TensorProto;
   node: NodeProto | undefined;
+  /** What a caller may replace. */
   inputs: ReadonlySet<string>;
   parameters: ReadonlySet<string>;
 }
@@ -112,9 +117,9 @@ export function* graphsOf(graph: GraphProto | undefined): Generator<GraphProto> 
   }
 }
 
-function* holdersOf(graph: GraphProto | undefined, path: string): Generator<Holder> {
+function* holdersOf(graph: GraphProto | undefined, path: string, replaceable: boolean): Generator<Holder> {
   if (graph === undefined) return;
-  const inputs = new Set(graph.input.map(({ name }) => name));
+  const inputs = inputsOf(graph, replaceable);
   const parameters = parametersOf(graph);
   const shared = { graph, inputs, parameters };
   for (const tensor of graph.initializer) {
@@ -126,10 +131,14 @@ function* holdersOf(graph: GraphProto | undefined, path: string): Generator<Hold
     if (tensor !== undefined) yield { ...shared, value, name: path + value, tensor, node };
     for (const { name, g, graphs } of node.attribute) {
       const inner = `${path}${node.name || node.opType}/${name}/`;
-      yield* holdersOf(g, inner);
-      for (const each of graphs) yield* holdersOf(each, inner);
+      yield* holdersOf(g, inner, replaceable);
+      for (const each of graphs) yield* holdersOf(each, inner, replaceable);
     }
   }
+}
+
+function inputsOf({ input }: GraphProto, replaceable: boolean): Set<string> {
+  return new Set(replaceable ? input.map(({ name }) => name) : []);
 }
 
 function constantTensor(node: NodeProto): TensorProto | undefined {
@@ -176,16 +185,28 @@ function unique(name: string, names: Set<string>): string {
   return free;
 }
 
-/** Takes tensors out of their graphs, so that something else can make their values. */
-export function takeOut(tensors: Iterable<PackTensor>): void {
+/**
+ * Takes tensors out of their graphs, so that something else can make their values. In a model of an old IR version all
+ * initializers are inputs too, and constant; what makes values now is none, so it becomes one of a version without that.
+ */
+export function takeOut(model: ModelProto, tensors: Iterable<PackTensor>): void {
   const gone = new Set<TensorProto | NodeProto>();
   const graphs = new Set<GraphProto>();
   for (const { graph, tensor, node } of tensors) {
     gone.add(node ?? tensor);
     graphs.add(graph);
   }
+  if (gone.size > 0 && model.irVersion < DEFAULTS_SINCE) {
+    for (const graph of graphsOf(model.graph)) takeInputsOut(graph);
+    model.irVersion = DEFAULTS_SINCE;
+  }
   for (const graph of graphs) {
     graph.initializer = graph.initializer.filter((tensor) => !gone.has(tensor));
     graph.node = graph.node.filter((node) => !gone.has(node));
   }
+}
+
+function takeInputsOut(graph: GraphProto): void {
+  const constants = new Set(graph.initializer.map(({ name }) => name));
+  graph.input = graph.input.filter(({ name }) => !constants.has(name));
 }

@@ -1,7 +1,7 @@
 // `unpack`: makes packed and sparse tensors dense again, and writes the model. What was packed with the values `f32`
 // comes back bit for bit. The streams are checked before anything is believed.
 import { create } from '@bufbuild/protobuf';
-import { SecateurError } from '../errors.js';
+import { SecateurError, throwIfAborted } from '../errors.js';
 import { callNative } from '../native/addon.js';
 import { elementType } from '../onnx/dtypes.js';
 import { type LoadedModel, readModel } from '../onnx/load.js';
@@ -37,14 +37,24 @@ export async function unpackWithin(path: string, options: UnpackOptions, inlineB
   if (heads.length + sparses.length === 0) throw nothingPacked(path);
   const sources = filesOf(loaded);
   const before = sources.reduce((sum, { size }) => sum + size, 0);
-  const external = before + denseBytes(heads, sparses) > inlineBytes;
+  const total = denseBytes(heads, sparses);
+  const external = before + total > inlineBytes;
   const output = new Output(options.output, { external, sources });
   try {
     const tensors: string[] = [];
-    for (const head of heads) tensors.push(...(await unpackHead(loaded, head, output, options)));
-    for (const sparse of sparses) tensors.push(await makeDense(loaded, sparse, output));
+    let done = 0;
+    const step = (bytes: number): void => {
+      throwIfAborted(options.signal);
+      done += bytes;
+      options.onProgress?.({ phase: 'write', done, total });
+    };
+    for (const head of heads) tensors.push(...(await unpackHead(loaded, head, output, { ...options, step })));
+    for (const sparse of sparses) {
+      tensors.push(await makeDense(loaded, sparse, output));
+      step(sparse.shape.elements * sparse.width);
+    }
     noteHeads(loaded.model, new Map());
-    await moveRest(loaded, output);
+    await moveRest(loaded, output, options.signal);
     const { bytes, loadSeconds } = await output.commit(loaded.model);
     const seconds = (performance.now() - started) / 1000;
     return { model: path, output: options.output, tensors, bytes: { before, after: bytes }, loadSeconds, seconds };
@@ -69,7 +79,7 @@ async function unpackHead(
   loaded: LoadedModel,
   { graph, nodes, streams, initializers }: Head,
   output: Output,
-  options: UnpackOptions,
+  { step, ...options }: UnpackOptions & { step: (bytes: number) => void },
 ): Promise<string[]> {
   graph.node.splice(0, nodes);
   graph.initializer = graph.initializer.filter((tensor) => !initializers.has(tensor));
@@ -82,6 +92,7 @@ async function unpackHead(
       await addTensor(graph, { name: value, shape, dataType: typeOf(stream), bytes }, output);
       names.push(value);
     }
+    step(sequence.byteLength);
   }
   return names;
 }

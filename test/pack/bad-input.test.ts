@@ -124,6 +124,42 @@ function shorten(graph: Graph, bytes: number): void {
   tensor.dims = [BigInt(tensor.rawData.byteLength), ...tensor.dims.slice(1)];
 }
 
+test('a packed file is refused where its zeros are something else', async () => {
+  const zeros = saved(
+    modelWith({
+      initializer: [rawTensor('w', [50, 50], new Float64Array(2500), 11)],
+      input: [info('x', [1])],
+      output: [info('y', [1]), info('z', [50, 50], 11)],
+      node: [
+        { opType: 'Relu', input: ['x'], output: ['y'] },
+        { opType: 'Identity', input: ['w'], output: ['z'] },
+      ],
+    }),
+  );
+  await pack(zeros, { output: join(folder, 'zeros.onnx') });
+  const bytes = readFileSync(join(folder, 'zeros.onnx'));
+  const withValue = (fields: Partial<Tensor>) => {
+    const model = fromBinary(ModelProtoSchema, bytes);
+    const value = model.graph?.node[0]?.attribute[0]?.t;
+    expect(value).toBeDefined();
+    Object.assign(value ?? {}, fields);
+    return toBinary(ModelProtoSchema, model);
+  };
+  expect(await refusal(withValue({}))).toBeUndefined();
+  expect(await refusal(withValue({ doubleData: [], rawData: new Uint8Array(8) }))).toBeUndefined();
+  for (const other of [
+    { doubleData: [1] },
+    { doubleData: [-0] },
+    { doubleData: [] },
+    { doubleData: [0, 0] },
+    { dims: [2n], doubleData: [0, 0] },
+    { doubleData: [], rawData: Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 128) },
+    { dataType: 7, doubleData: [], int64Data: [0n] },
+  ]) {
+    expect(await refusal(withValue(other))).toBe('INVALID_MODEL');
+  }
+});
+
 describe('a sparse initializer', () => {
   const sparse = (dims: bigint[], indices: bigint[], indexDims: bigint[], values = indices.length) =>
     toBinary(
@@ -234,6 +270,34 @@ describe('pack', () => {
     });
     await expect(unpack(lenet, { output: join(folder, 'x.onnx') })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
   });
+});
+
+test('unpacking and estimating stop at a signal, and leave nothing behind', async () => {
+  const own = temporaryFolder();
+  for (const format of ['packed', 'sparse'] as const) {
+    const small = join(folder, `signal-${format}.onnx`);
+    await pack(lenet, { output: small, format });
+    const controller = new AbortController();
+    const seen: number[] = [];
+    const onProgress: Parameters<typeof unpack>[1]['onProgress'] = ({ done, total }) => {
+      seen.push(done / total);
+      controller.abort();
+    };
+    const output = join(own, 'out.onnx');
+    const stopped = unpack(small, { output, signal: controller.signal, onProgress });
+    await expect(stopped).rejects.toMatchObject({ code: 'ABORTED' });
+    expect(seen).toHaveLength(1);
+    expect(readdirSync(own)).toEqual([]);
+    const all: number[] = [];
+    await unpack(small, {
+      output: join(folder, 'whole.onnx'),
+      onProgress: ({ done, total }) => all.push(done / total),
+    });
+    expect(all.at(-1)).toBe(1);
+  }
+  const controller = new AbortController();
+  const onProgress = () => controller.abort();
+  await expect(modelSizes(lenet, { signal: controller.signal, onProgress })).rejects.toMatchObject({ code: 'ABORTED' });
 });
 
 test('sizes are near those of the files', async () => {

@@ -105,6 +105,14 @@ describe('channels that meet', () => {
     expect(ended(net, net.op('Add', [padded, b]), 4).sets).toEqual({ a: [0, 1], b: [2, 0, 1, 3] });
   });
 
+  test('padded along other axes stay where they are', () => {
+    const net = new Net();
+    const a = net.conv(net.image, 'a', [2, 3, 1, 1]);
+    const padded = net.op('Pad', [a, net.graph.int64([0, 1, 0, 1]), null, net.graph.int64([2, 3])]);
+    const b = net.conv(net.image, 'b', [2, 3, 1, 1]);
+    expect(ended(net, net.op('Add', [padded, b]), 2).sets).toEqual({ a: [0, 1], b: [0, 1] });
+  });
+
   test('squeeze and excitation: the gate goes with what it scales', () => {
     const net = new Net();
     const a = net.conv(net.image, 'a', [3, 3, 1, 1]);
@@ -223,6 +231,26 @@ describe('channels that stay, and why', () => {
     ['of another domain', (net, a) => net.graph.op('Thing', [a], {}, { domain: 'com.example' }), 'reach Thing'],
     ['summed', (net, a) => net.op('ReduceMean', [a], { axes: [1], keepdims: 1 }), 'reach ReduceMean'],
     ['reshaped away', (net, a) => net.op('Reshape', [a, net.graph.int64([1, 1, -1])]), 'reach Reshape'],
+    ['a logarithm', (net, a) => net.op('Log', [a]), 'reach Log'],
+    ['inverted', (net, a) => net.op('Reciprocal', [a]), 'reach Reciprocal'],
+    ['raised', (net, a) => net.op('Pow', [a, net.graph.float32(-1)]), 'reach Pow'],
+    ['what divides', (net, a) => net.op('Div', [net.graph.float32(1), a]), 'reach Div'],
+    [
+      'cut along axes that are not known',
+      (net, a) => {
+        const axes = net.graph.input('axes', 'int64', [1]);
+        return net.op('Slice', [a, net.graph.int64([0]), net.graph.int64([1]), axes]);
+      },
+      'reach Slice',
+    ],
+    [
+      'cut in steps that are not known',
+      (net, a) => {
+        const steps = net.graph.input('steps', 'int64', [1]);
+        return net.op('Slice', [a, net.graph.int64([0]), net.graph.int64([3]), net.graph.int64([1]), steps]);
+      },
+      'reach Slice',
+    ],
     ['the output itself', (_, a) => a, 'are those of the output'],
     [
       'padded with ones',
@@ -274,6 +302,20 @@ describe('vectors that follow', () => {
     const vectors = ['scale', 'offset', 'mean', 'variance'].map((name) => net.weight(name, [2]));
     const a = net.op('BatchNormalization', [net.conv(net.image, 'a', [2, 3, 1, 1]), ...vectors]);
     expect(ended(net, a, 2).following).toEqual({ scale: [0, 1], offset: [0, 1] });
+  });
+
+  test('but not behind another operator', () => {
+    const net = new Net();
+    const behind = (name: string) => net.op('Identity', [net.weight(name, [2])]);
+    const a = net.conv(net.image, 'a', [2, 3, 1, 1], {}, [behind('bias')]);
+    const b = net.op('Add', [a, net.op('Reshape', [net.weight('added', [2]), net.graph.int64([1, 2, 1, 1])])]);
+    const scaled = ['scale', 'offset', 'mean', 'variance'].map(behind);
+    expect(ended(net, net.op('BatchNormalization', [b, ...scaled]), 2).following).toEqual({
+      bias: 'reaches its layer through Identity',
+      added: 'reaches its layer through Reshape',
+      scale: 'reaches its layer through Identity',
+      offset: 'reaches its layer through Identity',
+    });
   });
 
   test('but not one that layers share or somebody else reads', () => {

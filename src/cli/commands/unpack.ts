@@ -40,7 +40,9 @@ async function unpackModel(
   { terminal, progress, signal }: CommandContext,
 ): Promise<void> {
   const output = required(asked, '-o FILE', 'the file to write');
-  const report = await unpack(model, { output, threads, signal });
+  const onProgress: Parameters<typeof unpack>[1]['onProgress'] = ({ phase, done, total }) =>
+    progress.update(phase, done, total);
+  const report = await unpack(model, { output, threads, signal, onProgress });
   progress.stop();
   terminal.result(report);
   terminal.say(`Made ${plural(report.tensors.length, 'tensor')} dense. ${describeResult(output, report)}`);
