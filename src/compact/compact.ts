@@ -2,7 +2,7 @@
 // rounding of floats, and a dense runtime has less to do.
 import { copyFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { SecateurError } from '../errors.js';
+import { aborted } from '../errors.js';
 import { type LoadedModel, readModel } from '../onnx/load.js';
 import { PayloadFile } from '../onnx/payload.js';
 import { dataFilesOf, saveModel } from '../onnx/save.js';
@@ -15,6 +15,7 @@ import { Analyst, hasAnythingToRemove, hasGroups } from './analyse.js';
 import { assemble } from './assemble.js';
 import { type Comparison, compare } from './compare.js';
 import { describe, type ModelSize } from './describe.js';
+import { toleranceOf } from './difference.js';
 import { Edit } from './edit.js';
 import { type CompactedLayer, changedLayers, type LeftChannels, leftChannels, sizesOf } from './layers.js';
 
@@ -57,7 +58,7 @@ const keys = ['output', 'include', 'exclude', 'measure', 'batch', 'threads', 'si
 /**
  * Removes channels, neurons and branches that contribute nothing, exactly: what is constant is folded into what follows.
  * A model with nothing to remove is copied. The output appears under its name only after onnxruntime-node, if it is
- * installed, has loaded it.
+ * installed, has loaded it, and it has given the outputs of the input on random input, if that runs at all.
  *
  * @throws SecateurError See `SecateurErrorCode`; where it is thrown, no file was changed.
  * @example
@@ -71,13 +72,14 @@ export async function compact(path: string, options: CompactOptions): Promise<Co
   const loaded = readModel(path);
   const payloads = new PayloadFile(loaded);
   const dataFiles = dataFilesOf(loaded);
+  const tolerance = toleranceOf(loaded.model);
   const staging = await Staging.beside(output);
   try {
     const { changed, layers, left } = removeDead(loaded, payloads, options);
     const staged = await write(loaded, { changed, payloads, dataFiles, staging, output, signal });
     const after = describe(staged);
     const seconds = (performance.now() - started) / 1000;
-    const comparison = await compare(path, staged, { measure, batch, threads, signal });
+    const comparison = await compare(path, staged, { measure, batch, threads, tolerance, signal });
     await staging.commit();
     return { model: path, output, before, after, layers, left, comparison, seconds };
   } finally {
@@ -148,5 +150,5 @@ async function write(loaded: LoadedModel, { changed, ...work }: Work): Promise<s
 }
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
+  if (signal?.aborted) throw aborted(signal);
 }

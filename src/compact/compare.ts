@@ -1,7 +1,8 @@
 // Two models in onnxruntime-node on the same random input: do the outputs agree, and which is faster. Both are timed in
 // one run, turn by turn, so that a busy machine slows both.
-import { SecateurError } from '../errors.js';
+import { aborted, SecateurError } from '../errors.js';
 import { hasRuntime, type RuntimeTensor, type RuntimeType, type RuntimeValue, Session } from '../runtime/session.js';
+import { differenceOf } from './difference.js';
 
 /** Seconds a run, medians. */
 export interface Latency {
@@ -14,13 +15,16 @@ export interface Latency {
 export interface Comparison {
   /** Images a run, where the model leaves that open. */
   batch: number;
-  /** The largest absolute difference of an output. Null where the models could not be run on random input. */
+  /**
+   * The largest absolute difference of an output of floats. Null where the model has none that is finite, or could not
+   * be run on random input.
+   */
   difference: number | null;
-  /** The largest absolute value of an output. */
+  /** The largest absolute value of an output of floats; null where `difference` is. */
   largest: number | null;
   /** Null where it was not asked for or could not be measured. */
   latency: Latency | null;
-  /** Why the models could not be run. */
+  /** Why the outputs could not be compared: the first model does not run on random input, or is random itself. */
   problem?: string;
 }
 
@@ -29,6 +33,8 @@ export interface CompareOptions {
   batch: number;
   /** Of the runtime; 0 means all cores. */
   threads: number;
+  /** How far outputs may differ, in parts of the largest number of each. */
+  tolerance: number;
   signal?: AbortSignal | undefined;
 }
 
@@ -40,28 +46,49 @@ const MAX_SECONDS = 3;
 type Feeds = Readonly<Record<string, RuntimeTensor>>;
 
 /**
- * Loads both models and compares them.
+ * Loads both models and compares them. A model that gives other numbers at each run is not held to them.
  *
  * @returns null where onnxruntime-node is not installed.
- * @throws SecateurError RUNTIME where the second model does not load; ABORTED.
+ * @throws SecateurError RUNTIME where the second model does not load, or does not run where the first does; INTERNAL
+ *   where its outputs have other shapes or differ beyond the tolerance; ABORTED.
  */
 export async function compare(before: string, after: string, options: CompareOptions): Promise<Comparison | null> {
   if (!(await hasRuntime())) return null;
-  const { batch, threads } = options;
+  const { batch, threads, tolerance, signal } = options;
+  const nothing = { batch, difference: null, largest: null, latency: null };
   const second = await Session.open(after, { threads });
-  let first: Session | undefined;
+  const sessions = [second];
   try {
-    first = await Session.open(before, { threads });
-    const feeds = randomFeeds(first, batch);
-    const { difference, largest } = differenceOf(await first.run(feeds), await second.run(feeds));
-    const latency = options.measure ? await timeBoth(first, second, feeds, options.signal) : null;
-    return { batch, difference, largest, latency };
-  } catch (error) {
-    if (!(error instanceof SecateurError) || error.code === 'ABORTED') throw error;
-    return { batch, difference: null, largest: null, latency: null, problem: error.message };
+    const ran = await runFirst(before, options, sessions);
+    if ('problem' in ran) return { ...nothing, ...ran };
+    const { first, feeds, wanted } = ran;
+    const { unequal, ...compared } = differenceOf(wanted, await second.run(feeds), tolerance);
+    const random =
+      unequal !== undefined && differenceOf(wanted, await first.run(feeds), tolerance).unequal !== undefined;
+    if (unequal !== undefined && !random) throw new SecateurError('INTERNAL', unequal);
+    const latency = options.measure ? await timeBoth(first, second, feeds, signal) : null;
+    return random
+      ? { ...nothing, latency, problem: 'the outputs of the model differ from run to run' }
+      : { batch, ...compared, latency };
   } finally {
-    await first?.close();
-    await second.close();
+    for (const session of sessions) await session.close();
+  }
+}
+
+/** A model that does not run on random input is no failure: it may need input of another kind. */
+async function runFirst(
+  path: string,
+  { batch, threads }: CompareOptions,
+  sessions: Session[],
+): Promise<{ first: Session; feeds: Feeds; wanted: Feeds } | { problem: string }> {
+  try {
+    const first = await Session.open(path, { threads });
+    sessions.push(first);
+    const feeds = randomFeeds(first, batch);
+    return { first, feeds, wanted: await first.run(feeds) };
+  } catch (error) {
+    if (!(error instanceof SecateurError)) throw error;
+    return { problem: error.message };
   }
 }
 
@@ -120,25 +147,11 @@ function randomData(type: string, count: number, normal: () => number): NodeJS.T
   }
 }
 
-/** Over all outputs that are floats. */
-function differenceOf(first: Feeds, second: Feeds): { difference: number; largest: number } {
-  let [difference, largest] = [0, 0];
-  for (const [name, { data }] of Object.entries(first)) {
-    const other = second[name]?.data;
-    if (!(data instanceof Float32Array || data instanceof Float64Array) || other?.length !== data.length) continue;
-    for (const [index, value] of data.entries()) {
-      difference = Math.max(difference, Math.abs(value - Number(other[index])));
-      largest = Math.max(largest, Math.abs(value));
-    }
-  }
-  return { difference, largest };
-}
-
 async function timeBoth(first: Session, second: Session, feeds: Feeds, signal?: AbortSignal): Promise<Latency> {
   const timed = [first, second].map((session) => ({ session, seconds: [] as number[] }));
   const started = performance.now();
   for (let run = -WARM_UP_RUNS; run < MAX_RUNS; run++) {
-    if (signal?.aborted === true) throw new SecateurError('ABORTED', 'The call was aborted', { cause: signal.reason });
+    if (signal?.aborted) throw aborted(signal);
     if (run >= MIN_RUNS && performance.now() - started > MAX_SECONDS * 1000) break;
     // Whoever comes second finds warmer caches; so they take turns.
     timed.reverse();

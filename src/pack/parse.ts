@@ -69,6 +69,12 @@ export function findPacked(model: ModelProto): Head[] | undefined {
   return graphs.map((graph, index) => new HeadParser(graph, counts[index] ?? 0).parse());
 }
 
+/** Whether `unpack` makes weights of the model dense: they are packed, or sparse initializers. */
+export function isPacked(model: ModelProto): boolean {
+  const sparse = [...graphsOf(model.graph)].some(({ sparseInitializer }) => sparseInitializer.length > 0);
+  return sparse || model.metadataProps.some(({ key }) => key === METADATA_KEY);
+}
+
 /** Writes down how many operators unpack in each graph. */
 export function noteHeads(model: ModelProto, counts: ReadonlyMap<GraphProto, number>): void {
   model.metadataProps = model.metadataProps.filter(({ key }) => key !== METADATA_KEY);

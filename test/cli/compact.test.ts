@@ -75,6 +75,19 @@ describe('compact', () => {
     expect(readFileSync(second).equals(readFileSync(first))).toBe(true);
   });
 
+  it('says that a packed model has to be unpacked first', async () => {
+    const [dense, packed] = [temporary.path('dense.onnx'), temporary.path('packed.onnx')];
+    const output = temporary.path('unpacked.onnx');
+    const dead = Array.from({ length: 56 }, (_, index) => index);
+    const { model: built } = build([1, 64], (l, x) => l.gemm(l.gemm(x, [64, 64], { dead }), [64, 4]));
+    writeFileSync(dense, toBinary(ModelProtoSchema, built));
+    await secateur(['pack', dense, '-o', packed, '-q']);
+    const compacted = await secateur(['compact', packed, '-o', output, '--no-measure']);
+    expect(compacted.code).toBe(0);
+    expect(compacted.stderr).toContain(`${packed} is packed: unpack it first (secateur unpack)`);
+    expect((await secateur(['compact', dense, '-o', output, '--no-measure'])).stderr).toBe('');
+  });
+
   it.each([
     [['compact', 'MODEL'], 2, /Expected -o FILE/],
     [['compact', 'MODEL', '-o', 'OUT', '--batch', '0'], 2, /Expected --batch/],

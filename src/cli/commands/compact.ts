@@ -1,6 +1,8 @@
 // `secateur compact`: removes the channels that pruning has left dead, and says what that made smaller and faster.
 import type { Command } from 'commander';
 import { type CompactReport, compact } from '../../index.js';
+import { readModel } from '../../onnx/load.js';
+import { isPacked } from '../../pack/parse.js';
 import {
   formatBytes,
   formatCount,
@@ -23,8 +25,11 @@ so the outputs stay the same within the rounding of floats. What cannot be cut,
 such as a channel that a residual Add joins with one that lives, is left and
 named.
 
-With onnxruntime-node installed, the result is loaded before it gets its name,
-and both models are timed in turn on the same random input.
+With onnxruntime-node installed, the result gets its name only if it loads and its
+outputs are those of the model, and both are timed in turn on the same random
+input.
+
+A packed model has to be unpacked first (secateur unpack).
 
 Examples:
   $ secateur compact pruned.onnx -o compact.onnx
@@ -62,6 +67,7 @@ export function addCompact(program: Command, run: Runner): void {
 
 async function compactModel(model: string, options: Options, { terminal, signal }: CommandContext): Promise<void> {
   const { json: _, quiet: __, output, ...rest } = options;
+  const packed = isPacked(readModel(model).model);
   const report = await compact(model, { ...rest, output: required(output, '-o FILE', 'the file to write'), signal });
   terminal.result(report);
   if (report.layers.length === 0) {
@@ -69,6 +75,8 @@ async function compactModel(model: string, options: Options, { terminal, signal 
   } else {
     printLayers(report, terminal);
   }
+  if (packed)
+    terminal.warn(`${printable(model)} is packed: unpack it first (secateur unpack), compact it, and pack it again`);
   printLeft(report, terminal);
   printSizes(report, terminal);
   printComparison(report, terminal);
@@ -163,11 +171,14 @@ function printComparison({ comparison, output }: CompactReport, terminal: Termin
     return;
   }
   const { batch, difference, largest, latency, problem } = comparison;
-  if (problem !== undefined) terminal.warn(`the models could not be compared: ${problem}`);
+  if (problem !== undefined) terminal.warn(`the outputs could not be compared: ${problem}`);
   if (difference !== null && largest !== null) {
     terminal.say(
       `On random input the outputs differ by at most ${formatReal(difference)}, the largest being ${formatReal(largest)}.`,
     );
+  }
+  if (difference === null && problem === undefined) {
+    terminal.say('No output is of finite floats, so only shapes were compared.');
   }
   if (latency === null) return;
   const { before, after, runs } = latency;
