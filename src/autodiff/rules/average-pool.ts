@@ -46,13 +46,14 @@ function ones(c: RuleContext, space: readonly number[]): Value {
 }
 
 /** Whether the windows cover the image without gaps, overlap or padding. */
-function tiles({ space, kernel, strides, dilations, result }: Geometry): boolean {
-  return space.every(
+function tiles({ space, kernel, strides, dilations, pads, result }: Geometry): boolean {
+  const covered = space.every(
     (size, axis) =>
       size === at(kernel, axis) * at(result, axis) &&
       at(strides, axis) === at(kernel, axis) &&
       at(dilations, axis) === 1,
   );
+  return covered && pads.every((pad) => pad === 0);
 }
 
 /** [N, C, h, w] as [N, C, h, 1, w, 1], stretched to [N, C, h, kernel, w, kernel]. */

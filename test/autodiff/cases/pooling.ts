@@ -31,6 +31,9 @@ export const poolingCases: Case[] = [
         shapes: [[2, 1, 5, 6]],
         attributes: { kernel_shape: [3, 3], strides: [2, 2], ceil_mode: 1, count_include_pad },
       },
+      // As many windows as would tile the image, but moved by the pads.
+      { shapes: [[2, 1, 6]], attributes: { kernel_shape: [3], strides: [3], pads: [1, 1], count_include_pad } },
+      { shapes: [[2, 1, 4]], attributes: { kernel_shape: [2], strides: [2], pads: [1, 0], count_include_pad } },
       {
         shapes: [[2, 1, 6, 6]],
         attributes: { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 0, 0], ceil_mode: 1, count_include_pad },
