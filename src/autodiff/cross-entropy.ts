@@ -52,7 +52,9 @@ export function crossEntropy(
     const kept = g.op('Mul', [h, g.float32(1 - labelSmoothing)]);
     targets = g.op('Add', [kept, g.op('Mul', [counts, g.float32(even)])]);
   }
-  const logProbabilities = g.op('LogSoftmax', [z], { axis: 1 });
+  // A class that is impossible, with a logit of -Infinity, counts nothing where it is no target.
+  const unwanted = g.op('Equal', [targets, g.float32(0)]);
+  const logProbabilities = g.op('Where', [unwanted, g.float32(0), g.op('LogSoftmax', [z], { axis: 1 })]);
   return g.op('Neg', [g.op('Div', [sum(g.op('Mul', [targets, logProbabilities])), sum(h)])]);
 }
 

@@ -5,6 +5,7 @@ import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
 import type { ModelProto, NodeProto } from '../onnx/schema/onnx_pb.js';
 import { blocksOf } from './blocked-layout.js';
 import { contrib, importDomain, opsetOf } from './opsets.js';
+import { declareSizes } from './parameter-inputs.js';
 import { type PathEnds, pathBetween } from './path.js';
 import { type Blocks, type RuleContext, unbroadcast, type ValueFacts, zerosLike } from './rule.js';
 import { ruleOf } from './rules/index.js';
@@ -28,7 +29,7 @@ export interface GradientOptions extends PathEnds {
 
 /**
  * Adds the gradients of a loss to the model's graph, in place, and returns their names: `<target>_grad` where that is
- * free. A target that the loss does not depend on gets zeros.
+ * free. A target that the loss does not depend on gets zeros. Inputs keep an open batch; other sizes are now declared.
  *
  * @throws SecateurError INVALID_OPTION where a value does not exist or the loss is not a scalar; UNSUPPORTED with all
  *   nodes on the way that have no rule.
@@ -37,6 +38,7 @@ export function addGradients(model: ModelProto, options: GradientOptions): Map<V
   const { graph } = model;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   checkOptions(options);
+  declareSizes(graph, options.shapes);
   const path = pathBetween([...graph.node], options);
   const walk = new Walk(model, GraphBuilder.extend(graph), { ...options, active: path.active });
   walk.seed(options.loss);

@@ -1,5 +1,6 @@
 // `evaluate`: what a model file is worth on some data, without a trainer.
 
+import { toInferenceMode } from '../autodiff/inference-mode.js';
 import { aborted } from '../errors.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { checkKeys } from '../options.js';
@@ -33,7 +34,7 @@ export async function evaluate(
   checkKeys('option', Object.keys(options), KEYS);
   const { threads = 0, onProgress, signal } = options;
   const prepared = await withLoss(typeof model === 'string' ? readWholeModel(model) : model, options);
-  const session = await Session.open(prepared.model, { threads });
+  const session = await Session.open(toInferenceMode(prepared.model), { threads });
   const { loss } = prepared.evaluable;
   const batches = batchesPerEpoch(source);
   try {

@@ -59,18 +59,18 @@ function moveInto(store: ParameterStore, model: ModelProto, list: readonly { rea
     const tensor = initializer(model, name);
     const view = views[index] ?? new Float32Array(0);
     const bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
-    if (tensor.rawData.byteLength !== bytes.byteLength) {
-      throw new SecateurError(
-        'INVALID_MODEL',
-        `Expected ${bytes.byteLength} bytes in tensor ${name}, got ${tensor.rawData.byteLength}`,
-        {
-          tensor: name,
-        },
-      );
-    }
+    checkPayload(tensor);
     bytes.set(tensor.rawData);
     tensor.rawData = bytes;
   }
+}
+
+/** @throws SecateurError INVALID_MODEL where a float32 tensor does not hold all its elements in `rawData`. */
+export function checkPayload({ name, dims, rawData }: TensorProto): void {
+  const bytes = 4 * elementsOf(dims.map(Number));
+  if (rawData.byteLength === bytes) return;
+  const message = `Expected ${bytes} bytes in rawData of tensor ${name}, got ${rawData.byteLength}`;
+  throw new SecateurError('INVALID_MODEL', message, { tensor: name });
 }
 
 function initializer(model: ModelProto, name: string): TensorProto {

@@ -81,11 +81,15 @@ export function unwanted({ graph }: ModelProto, { trainable = [], frozen = [] }:
   return new Set(names.filter((name) => (only.length > 0 && !matches(only, name)) || matches(never, name)));
 }
 
-/** Weights that are not among the changing ones; single numbers and integers are part of the computation instead. */
+/**
+ * Weights that are not among the changing ones. Single numbers, integers, and what no operator learns, such as the factors
+ * of a Resize, are part of the computation instead.
+ */
 export function findFrozen({ graph }: ModelProto, changing: readonly string[]): string[] {
   const names = new Set(changing);
+  const uses = learnedValues(graph?.node ?? []);
   const isWeight = ({ name, dims, dataType }: TensorProto) =>
-    !names.has(name) && dims.length > 0 && elementType(dataType).name === 'float32';
+    !names.has(name) && uses.has(name) && dims.length > 0 && elementType(dataType).name === 'float32';
   return (graph?.initializer ?? []).filter(isWeight).map(({ name }) => name);
 }
 

@@ -26,7 +26,9 @@ export async function probeShapes(
   try {
     const initializers = new Set(model.graph?.initializer.map(({ name }) => name));
     const inputs = session.inputs.filter(({ name }) => !initializers.has(name));
-    const feeds = Object.fromEntries(inputs.map((input) => [input.name, madeUp(session, input, shapes[input.name])]));
+    const batch = batchOf(inputs, shapes);
+    const dims = (input: RuntimeValue) => shapes[input.name] ?? withBatch(input, batch);
+    const feeds = Object.fromEntries(inputs.map((input) => [input.name, madeUp(session, input, dims(input))]));
     const run = await session.run(feeds);
     return shapesOf(model, { ...feeds, ...run });
   } finally {
@@ -34,9 +36,25 @@ export async function probeShapes(
   }
 }
 
+/** The batch of the shapes that are given, which the other inputs share. */
+function batchOf(inputs: readonly RuntimeValue[], shapes: InputShapes): number {
+  const given = inputs.flatMap(({ name, dims }) => {
+    const batch = typeof dims[0] === 'string' ? shapes[name]?.[0] : undefined;
+    return batch === undefined ? [] : [{ name, batch }];
+  });
+  const single = given.find(({ batch }) => batch < 2);
+  if (single === undefined) return given[0]?.batch ?? BATCH;
+  const { name, batch } = single;
+  const message = `Expected inputShapes to give ${name} a batch of 2 or more, got ${batch}; the model stays open to any`;
+  throw new SecateurError('INVALID_OPTION', message, { option: 'inputShapes', tensor: name });
+}
+
+function withBatch({ dims }: RuntimeValue, batch: number): readonly (number | string)[] {
+  return dims.map((size, axis) => (axis === 0 && typeof size === 'string' ? batch : size));
+}
+
 /** Zeros: a valid class, index, mask and number. */
-function madeUp(session: Session, input: RuntimeValue, given: readonly number[] | undefined): RuntimeTensor {
-  const dims = given ?? input.dims.map((size, axis) => (axis === 0 && typeof size === 'string' ? BATCH : size));
+function madeUp(session: Session, input: RuntimeValue, dims: readonly (number | string)[]): RuntimeTensor {
   const open = dims.find((size) => typeof size === 'string' || size < 0);
   if (open !== undefined || dims.length !== input.dims.length) {
     throw new SecateurError(

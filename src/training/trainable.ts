@@ -1,6 +1,7 @@
 // A model made ready to train: the graph of a step, the graph of an evaluation, and the parameters that both take as
 // inputs. Pure preparation: nothing is trained here, and no session stays open.
 import { blockConvolutions } from '../autodiff/blocked-layout.js';
+import { toInferenceMode } from '../autodiff/inference-mode.js';
 import { moveToInputs, parametersAsInputs } from '../autodiff/parameter-inputs.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import { buildTrainingGraph } from '../autodiff/training-graph.js';
@@ -62,7 +63,7 @@ export async function prepareTraining(
   const names = parameters.map(({ name }) => name);
   const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock };
   const { model: training, gradients } = buildTrainingGraph(mode.model, wanted);
-  const evaluation = parametersAsInputs(model, [...names, ...mode.running.keys()], shapes);
+  const evaluation = parametersAsInputs(toInferenceMode(model), [...names, ...mode.running.keys()], shapes);
   if (channelBlock !== undefined) blockConvolutions(evaluation, shapes, channelBlock);
   const buffers = [...mode.running].map(([name, next]) => ({ name, shape: shapes.get(name)?.shape ?? [], next }));
   addBuffers(training, buffers, shapes);

@@ -88,3 +88,17 @@ test.each(['Conv', 'ConvTranspose'])('%s without bias', async (op) => {
   ];
   expect(await worstError({ op, shapes })).toBeLessThan(2e-3);
 });
+
+// The rule does not crop dY for it.
+test.each([
+  { strides: [2], output_shape: [10] },
+  { dilations: [2], output_padding: [1] },
+])('ConvTranspose with room for one more window is refused by the runtime: %j', async (attributes) => {
+  const shapes = [
+    [2, 1, 3],
+    [1, 2, 2],
+  ];
+  await expect(worstError({ op: 'ConvTranspose', shapes, attributes })).rejects.toThrow(
+    'inconsistent with input spatial dimensions',
+  );
+});

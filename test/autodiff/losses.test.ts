@@ -103,6 +103,22 @@ test('binary cross entropy neither overflows nor loses its slope at 0', async ()
   }
 });
 
+test('classes of probability 0 have neither loss nor slope, unless one is the label', async () => {
+  const model = passing(['N', 3]);
+  const rows = [1, Number.NEGATIVE_INFINITY, 1, 0, 0, Number.NEGATIVE_INFINITY];
+  const feeds = { x: floats([2, 3], rows), target: labels([0, -100]) };
+  const loss = appendLoss(model, { output: 'y', loss: { type: 'crossEntropy' } });
+  const { model: training } = buildTrainingGraph(model, { loss, wrt: ['x'], shapes: await probe(model, feeds) });
+  const session = await open(training);
+  const run = await session.run(feeds);
+  expect(run[loss]!.data[0]).toBeCloseTo(Math.log(2), 6);
+  for (const [index, slope] of [-0.5, 0, 0.5, 0, 0, 0].entries()) {
+    expect((run['x_grad']!.data as Float32Array)[index]).toBeCloseTo(slope, 6);
+  }
+  const wrong = await session.run({ ...feeds, target: labels([1, -100]) });
+  expect(wrong[loss]!.data[0]).toBe(Number.POSITIVE_INFINITY);
+});
+
 /** mean(mask * scale * (prediction - wanted)^2), of shape [1]. */
 function weightedSquares(opset: number, prediction: string) {
   const g = GraphBuilder.create('squares');

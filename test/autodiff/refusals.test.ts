@@ -7,7 +7,7 @@ import { buildTrainingGraph } from '../../src/autodiff/training-graph.js';
 import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
 import { GraphProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
-import { type Case, forwardOf, probe } from './support.js';
+import { type Case, forwardOf, noise, open, probe } from './support.js';
 
 const gather = { rest: [{ int64: [0, 1] }], opset: 15 };
 const refused: [string, Case][] = [
@@ -43,6 +43,11 @@ const refused: [string, Case][] = [
     'Expected the value that Pad y fills in not to be trained',
     { op: 'Pad', shapes: [[2, 3], []], integers: [[0, 1, 0, 0]], order: [0, 2, 1] },
   ],
+  // Its indices and depth carry nothing, but its two values do.
+  [
+    'Expected operators that have a gradient, got OneHot (y)',
+    { op: 'OneHot', shapes: [[2]], rest: [{ int64: [1, 0] }, { int64: 3 }], order: [1, 2, 0] },
+  ],
   [
     'Expected FusedMatMul y to have matrices and no transBatch',
     {
@@ -62,6 +67,40 @@ test.each(refused)('%s', async (message, item) => {
   const loss = g.op('ReduceSum', used, { keepdims: 0 });
   const shapes = await probe(model, feeds);
   expect(() => buildTrainingGraph(model, { loss, wrt: names, shapes })).toThrow(message);
+});
+
+test('a feed of other sizes than the gradients were made for is refused by the runtime', async () => {
+  const g = GraphBuilder.create('open');
+  const x = g.input('x', 'float32', ['N', 2, 'H', 'W']);
+  const loss = g.op('ReduceSum', [g.op('GlobalAveragePool', [x])], { keepdims: 0 });
+  const model = modelOf(g.graph, { opset: 17 });
+  const images = (dims: number[]) =>
+    new Tensor(
+      'float32',
+      noise(
+        dims.reduce((a, b) => a * b, 1),
+        1,
+      ),
+      dims,
+    );
+  const shapes = await probe(model, { x: images([2, 2, 4, 4]) });
+  const session = await open(buildTrainingGraph(model, { loss, wrt: [x], shapes }).model);
+  const run = await session.run({ x: images([3, 2, 4, 4]) });
+  expect(run['x_grad']!.dims).toEqual([3, 2, 4, 4]);
+  await expect(session.run({ x: images([3, 2, 6, 4]) })).rejects.toThrow(/invalid dimensions for input: x/i);
+});
+
+test('operator sets before 17 get no LayerNormalization, which they do not have', async () => {
+  for (const [opset, wanted] of [
+    [16, false],
+    [17, true],
+  ] as const) {
+    const item = { op: 'InstanceNormalization', shapes: [[2, 3, 4], [3], [3]], opset };
+    const { g, model, feeds, names, used } = forwardOf(item);
+    const loss = g.op('ReduceSum', used, { keepdims: 0 });
+    const training = buildTrainingGraph(model, { loss, wrt: names, shapes: await probe(model, feeds) }).model;
+    expect(training.graph!.node.some(({ opType }) => opType === 'LayerNormalization')).toBe(wanted);
+  }
 });
 
 test('a subgraph that reads a target on the way to the loss is refused, and one beside it is not', async () => {

@@ -234,6 +234,18 @@ const cases: [name: string, build: (c: Case) => void][] = [
       c.grad('SliceGrad', [c.noise([5, 3]), shape, starts!, ends!, axes!, steps!], 1);
     },
   ],
+  [
+    'SliceGrad without axes',
+    (c) => {
+      const shape = c.g.op('Shape', [c.noise([5, 6])]);
+      const [starts, ends, steps] = [
+        [0, 1],
+        [5, 6],
+        [1, 2],
+      ].map((list) => c.g.int64(list));
+      c.grad('SliceGrad', [c.noise([5, 3]), shape, starts!, ends!, null, steps!], 1);
+    },
+  ],
 ];
 
 /** The official kernel does not look at training_mode, which is true where the gradient is built. */
@@ -321,6 +333,11 @@ test('ResizeGrad sums over the pixels that nearest has copied', async () => {
     c.grad('ResizeGrad', [dY, x, null, scales], 1, attributes);
   });
   expect([...(run[0]!.data as Float32Array)]).toEqual([10, 18, 42, 50]);
+});
+
+test('ResizeGrad of sizes is refused', async () => {
+  const resized = lowered((c) => c.grad('ResizeGrad', [c.noise([1, 1, 4, 4]), c.noise([1, 1, 2, 2]), null, null], 1));
+  await expect(resized).rejects.toThrow('Expected to lower ResizeGrad (node), but it has no scales');
 });
 
 test('ConvTransposeGrad: the input gets the convolution of the gradient', async () => {

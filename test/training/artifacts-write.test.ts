@@ -3,18 +3,21 @@
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { clearField } from '@bufbuild/protobuf';
 import { afterAll, describe, expect, test } from 'vitest';
 import { newModel } from '../../models/index.js';
 import type { Feeds } from '../../src/data/feeds.js';
 import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
+import { valueInfo } from '../../src/onnx/build/tensors.js';
 import { readModel } from '../../src/onnx/load.js';
-import type { ModelProto } from '../../src/onnx/schema/onnx_pb.js';
+import { type ModelProto, TensorProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
 import type { ArtifactOptimizer } from '../../src/training/artifacts/optimizer-model.js';
 import { artifactPaths } from '../../src/training/artifacts/paths.js';
 import { openArtifacts } from '../../src/training/artifacts/trainer.js';
 import { type WriteArtifactsOptions, writeArtifacts } from '../../src/training/artifacts/write.js';
 import { readCheckpoint } from '../../src/training/checkpoint/files.js';
+import { evaluate } from '../../src/training/evaluate.js';
 import { Trainer } from '../../src/training/trainer.js';
 import { noise } from '../autodiff/support.js';
 import { fillNormal } from '../models/support.js';
@@ -225,6 +228,63 @@ describe.each(Object.entries(cases))('%s', (name, { model, feeds, options = {}, 
   });
 });
 
+/** Images of 2 x 2, made twice as large by factors that are an initializer, as PyTorch exports them. */
+function resized(): ModelProto {
+  const g = GraphBuilder.create('resized');
+  const x = g.input('x', 'float32', ['N', 1, 2, 2]);
+  const scales = g.initializer('scales', [4], Float32Array.of(1, 1, 2, 2));
+  const flat = g.op('Flatten', [g.op('Resize', [x, null, scales])]);
+  const weights = [g.initializer('weight', [16, 3], noise(48, 1)), g.initializer('bias', [3], noise(3, 2))];
+  g.output(g.op('Gemm', [flat, ...weights], {}, { name: 'y' }), 'float32', ['N', 3]);
+  return modelOf(g.graph, { opset: 17 });
+}
+
+function twoOutputs(): ModelProto {
+  const model = mlp(3);
+  model.graph!.output.unshift(valueInfo('Sigmoid', 'float32', ['N', 16]));
+  return model;
+}
+
+const labelled = (dims: number[]) => (seed: number) => {
+  const labels = BigInt64Array.from([0, 2, 1, 1, 2, 0], BigInt);
+  const { input } = images(dims, 3)(seed);
+  return { x: input!, labels: { data: labels, dims: [6] } };
+};
+
+interface OwnCase {
+  readonly model: () => ModelProto;
+  readonly options: WriteArtifactsOptions;
+  readonly feeds: (seed: number) => Feeds;
+}
+
+const own: Readonly<Record<string, OwnCase>> = {
+  bits: { model: () => mlp(4), options: { loss: 'bceWithLogits' }, feeds: vectors(4) },
+  classes: { model: () => mlp(3), options: {}, feeds: labelled([6, 12]) },
+  'classes of one of two outputs, one ignored': {
+    model: twoOutputs,
+    options: { loss: { type: 'crossEntropy', ignoreIndex: 1 }, lossOutput: 'y' },
+    feeds: labelled([6, 12]),
+  },
+  'factors that are no weights': { model: resized, options: {}, feeds: labelled([6, 1, 2, 2]) },
+};
+
+test.each(Object.entries(own))('opened again, evaluated and saved: %s', async (name, { model, options, feeds }) => {
+  const [source, folder] = [model(), join(scratch, `own-${name}`)];
+  const batches = [feeds(0), feeds(1)];
+  expect((await writeArtifacts(source, folder, options)).frozen).toEqual([]);
+  const wanted = await evaluate(source, batches, options);
+  const trainer = await openArtifacts(folder);
+  const path = join(folder, 'saved.onnx');
+  await trainer.save(path);
+  const { graph } = readModel(path).model;
+  expect(graph!.input.map(({ name }) => name)).toEqual(['x']);
+  expect(graph!.output.map(({ name }) => name)).toEqual(source.graph!.output.map(({ name }) => name));
+  for (const got of [await trainer.evaluate(batches), await evaluate(path, batches, options)]) {
+    expect(got).toEqual({ ...wanted, loss: expect.closeTo(wanted.loss, 5) });
+  }
+  await trainer.close();
+});
+
 describe('what is written', () => {
   const folder = join(scratch, 'layout');
 
@@ -289,6 +349,13 @@ describe('what is written', () => {
     for (const [options, message] of failing) {
       await expect(writeArtifacts(mlp(3), missing, options)).rejects.toThrow(message);
     }
+    const typed = mlp(3);
+    const [weight] = typed.graph!.initializer;
+    weight!.floatData = [...new Float32Array(weight!.rawData.slice().buffer)];
+    clearField(weight!, TensorProtoSchema.field.rawData);
+    await expect(writeArtifacts(typed, missing, { loss: 'mse' })).rejects.toThrow(
+      'Expected 768 bytes in rawData of tensor fc1.weight, got 0',
+    );
     const newer = mlp(3);
     newer.opsetImport[0]!.version = 22n;
     await expect(writeArtifacts(newer, missing, { loss: 'mse' })).rejects.toThrow('got opset 22');

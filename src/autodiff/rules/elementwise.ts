@@ -33,7 +33,10 @@ const pow: Rule = (c) => {
   const typed = () => (c.facts(x).dtype === c.facts(p).dtype ? p : c.emit('Cast', [p], { to: floatType(c, x) }));
   const dX = () => {
     if (constantOf(c, p)?.join() === '2') return mul(c.dY, mul(x, 2)); // Pow with exponent 1 is slow
-    return mul(c.dY, mul(typed(), c.emit('Pow', [x, sub(typed(), 1)])));
+    // An exponent of 0 makes a constant, also where x^-1 is infinite.
+    const factor = typed();
+    const less = where(c.emit('Equal', [factor, scalarLike(c, 0, x)]), 0, sub(factor, 1));
+    return mul(c.dY, mul(factor, c.emit('Pow', [x, less])));
   };
   const dP = () => {
     const zero = c.emit('Equal', [x, scalarLike(c, 0, x)]);

@@ -24,7 +24,7 @@ import { softmaxes } from './softmax.js';
 const steps: RuleFamily = Object.fromEntries(
   [
     ...['And', 'ArgMax', 'ArgMin', 'Ceil', 'Constant', 'ConstantOfShape', 'Equal', 'Floor', 'Greater'],
-    ...['GreaterOrEqual', 'IsInf', 'IsNaN', 'Less', 'LessOrEqual', 'NonZero', 'Not', 'OneHot', 'Or'],
+    ...['GreaterOrEqual', 'IsInf', 'IsNaN', 'Less', 'LessOrEqual', 'NonZero', 'Not', 'Or'],
     ...['RandomNormalLike', 'RandomUniformLike', 'Range', 'Round', 'Shape', 'Sign', 'Size', 'Xor'],
   ].map((opType) => [opType, noGradient]),
 );

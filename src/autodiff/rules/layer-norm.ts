@@ -23,19 +23,38 @@ interface Normalised {
   readonly inverse: Value;
 }
 
+interface Normalisation {
+  /** Of x along the axes, which are its last ones. */
+  readonly shape: readonly number[];
+  readonly axes: readonly number[];
+}
+
 /** LayerNormalization without scale and bias: one fused node, faster than to rebuild xh from the forward node's mean. */
-function normalise(c: RuleContext, x: Value, { shape, axis }: { shape: readonly number[]; axis: number }): Normalised {
+function normalise(c: RuleContext, x: Value, { shape, axes }: Normalisation): Normalised {
+  if (c.opset < 17) return normaliseByParts(c, x, axes);
   const count = shape.reduce((product, size) => product * size, 1);
   const { dtype } = c.facts(input(c, 0));
   const ones = dtype === 'float64' ? new Float64Array(count).fill(1) : new Float32Array(count).fill(1);
   const epsilon = float(floatAttribute(c.node, 'epsilon', 1e-5));
-  const outputs = c.emitAll('LayerNormalization', [x, c.graph.constant(shape, ones)], 3, { axis, epsilon });
+  const outputs = c.emitAll('LayerNormalization', [x, c.graph.constant(shape, ones)], 3, {
+    axis: axes[0],
+    epsilon,
+  });
   const [value = '', , inverse = ''] = outputs;
   // The statistics are float32 whatever x is.
   return {
     value,
     inverse: dtype === 'float64' ? c.emit('Cast', [inverse], { to: floatType(c, input(c, 0)) }) : inverse,
   };
+}
+
+/** The same for operator sets before 17, which do not have it. */
+function normaliseByParts(c: RuleContext, x: Value, axes: readonly number[]): Normalised {
+  const { add, div, mul, of, sub } = arithmetic(c);
+  const centred = sub(x, mean(c, x, axes, true));
+  const variance = mean(c, mul(centred, centred), axes, true);
+  const inverse = div(1, of('Sqrt', add(variance, floatAttribute(c.node, 'epsilon', 1e-5))));
+  return { value: mul(centred, inverse), inverse };
 }
 
 /** r (g - mean(g) - xh mean(g xh)), where g is the gradient of xh. */
@@ -51,7 +70,7 @@ const layerNormalization: Rule = (c) => {
   const given = intAttribute(c.node, 'axis', -1);
   const axis = given < 0 ? given + shape.length : given;
   const axes = shape.flatMap((_, at) => (at >= axis ? [at] : []));
-  const normalised = normalise(c, input(c, 0), { shape: shape.slice(axis), axis });
+  const normalised = normalise(c, input(c, 0), { shape: shape.slice(axis), axes });
   const full = (value: Value): Broadcast => ({ value, shape });
   return [
     c.needs(0) ? throughNormalised(c, mul(c.dY, input(c, 1)), normalised, axes) : null,
@@ -67,7 +86,7 @@ const instanceNormalization: Rule = (c) => {
   const pixels = shape.slice(2).reduce((product, size) => product * size, 1);
   const rows = (value: Value) => c.emit('Reshape', [value, c.graph.int64([0, 0, -1])]);
   const dY = rows(c.dY);
-  const normalised = normalise(c, rows(input(c, 0)), { shape: [pixels], axis: -1 });
+  const normalised = normalise(c, rows(input(c, 0)), { shape: [pixels], axes: [2] });
   const scale = c.emit('Reshape', [input(c, 1), c.graph.int64([-1, 1])]);
   const dX = () => reshapeLike(c, throughNormalised(c, mul(dY, scale), normalised, [2]), input(c, 0));
   return [

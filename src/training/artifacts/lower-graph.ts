@@ -1,6 +1,7 @@
 // The official training graph made one that the stock runtime runs: gradients are outputs, their accumulation is left to
 // the trainer, and all operators of the training builds are lowered.
 import { clone } from '@bufbuild/protobuf';
+import { declareSizes } from '../../autodiff/parameter-inputs.js';
 import { raiseOpset } from '../../autodiff/raise-opset.js';
 import type { ValueFacts } from '../../autodiff/rule.js';
 import { SecateurError } from '../../errors.js';
@@ -39,7 +40,9 @@ export async function lowerOperators(model: ModelProto, inputShapes?: InputShape
   raiseOpset(raised);
   const probe = rewrite(raised, new Map(), (c) => loweringOf(c.node)?.standIn(c));
   const shapes = await probeShapes(probe, inputShapes);
-  return { model: rewrite(raised, shapes, (c) => loweringOf(c.node)?.lower(c)), shapes };
+  const lowered = rewrite(raised, shapes, (c) => loweringOf(c.node)?.lower(c));
+  if (lowered.graph !== undefined) declareSizes(lowered.graph, shapes);
+  return { model: lowered, shapes };
 }
 
 function refuseUnknown(nodes: readonly NodeProto[]): void {

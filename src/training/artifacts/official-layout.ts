@@ -13,6 +13,7 @@ import {
   type ValueInfoProto,
 } from '../../onnx/schema/onnx_pb.js';
 import type { Trainable } from '../trainable.js';
+import { noteInference } from './inference.js';
 import { ACCUMULATOR, bufferOf, flagOf, LAZY_RESET, MICROSOFT } from './names.js';
 
 export interface OfficialLayout {
@@ -30,7 +31,7 @@ export function officialLayout(model: ModelProto, trainable: Trainable, addition
   const shown = additional.map((name) => declared(graphOf(model), name));
   return {
     training: trainingModel(trainable, parameters, shown),
-    evaluation: evaluationModel(trainable, parameters, shown),
+    evaluation: evaluationModel(trainable, parameters, { shown, inference: graphOf(model).output }),
     parameters,
   };
 }
@@ -91,12 +92,15 @@ function overwriteStatistics(builder: GraphBuilder, { buffers }: Trainable): voi
 function evaluationModel(
   trainable: Trainable,
   parameters: readonly TensorProto[],
-  shown: readonly ValueInfoProto[],
+  { shown, inference }: { shown: readonly ValueInfoProto[]; inference: readonly ValueInfoProto[] },
 ): ModelProto {
   const model = clone(ModelProtoSchema, trainable.evaluation);
   const graph = graphOf(model);
   parametersLast(graph, trainable, parameters);
   graph.output = [valueInfo(trainable.loss, 'float32', []), ...shown];
+  graph.valueInfo.push(...inference.filter((value) => !shown.includes(value)));
+  const outputs = inference.map(({ name }) => name);
+  noteInference(model, trainable, outputs);
   return model;
 }
 

@@ -113,10 +113,11 @@ function toParameters(tensors: readonly TensorProto[], model: ModelProto, filter
 
 /** Accuracy is counted where labels are int64 class indices. */
 function classesOf(
-  { entropy, output, target }: LossInputs,
+  { entropy, output, target, classes, ignoreIndex }: LossInputs,
   inputs: Trainable['inputs'],
   shapes: ReadonlyMap<Value, ValueFacts>,
 ) {
+  if (classes !== undefined) return { classes, ignoreIndex };
   const labels = inputs.find(({ name }) => name === target);
   const countable = entropy !== undefined && labels?.type === 'int64' && shapes.get(output)?.shape.length === 2;
   const ignores = entropy?.attribute.some(({ name }) => name === 'ignore_index');

@@ -8,7 +8,7 @@ import { writeModel } from '../../onnx/write.js';
 import { checkKeys, checkNumber } from '../../options.js';
 import { writeCheckpoint } from '../checkpoint/files.js';
 import type { Checkpoint } from '../checkpoint/types.js';
-import { readWholeModel } from '../model-file.js';
+import { checkPayload, readWholeModel } from '../model-file.js';
 import { prepareTraining, type Trainable, type TrainableOptions } from '../trainable.js';
 import { DEFAULT_LEARNING_RATE, GROUP } from './names.js';
 import { officialLayout } from './official-layout.js';
@@ -19,7 +19,7 @@ import { writeTogether } from './write-together.js';
 export interface WriteArtifactsOptions extends TrainableOptions {
   /** @default { type: 'adamw' } with the official tool's settings: epsilon 1e-6, no decay, form `runtime` */
   optimizer?: ArtifactOptimizer;
-  /** Kept in the checkpoint; the official runtime begins with it. Above 0. @default 0.001 */
+  /** Kept in the checkpoint: what `openArtifacts` begins with. ONNX Runtime 1.19.2 begins with 0.001 all the same. Above 0. @default 0.001 */
   learningRate?: number;
   /** Outputs of the model that training and evaluation give beside the loss. @default [] */
   additionalOutputs?: readonly Value[];
@@ -83,6 +83,7 @@ export async function writeArtifacts(
   const updates = optimizerModel(optimizer);
   const trainable = await prepareTraining(source, rest);
   const { training, evaluation, parameters } = officialLayout(source, trainable, additionalOutputs);
+  for (const tensor of parameters) checkPayload(tensor);
   const files = artifactPaths(folder, prefix);
   if (signal?.aborted) throw aborted(signal);
   await writeTogether(folder, prefix, async (paths) => {

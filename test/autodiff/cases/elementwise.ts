@@ -12,6 +12,8 @@ export const elementwiseCases: Case[] = [
   { op: 'Pow', shapes: [[2, 3]], rest: [{ float32: 2 }] },
   { op: 'Pow', shapes: [[2, 3]], rest: [{ float32: 3 }], opset: 11 },
   { op: 'Pow', shapes: [[2, 3]], rest: [{ int64: [1, 2, 3] }] },
+  { op: 'Pow', shapes: [[2, 3]], rest: [{ float32: [0, 1, 2] }], transform: Math.round }, // 0^0 is constant
+  { op: 'Pow', shapes: [[5]], rest: [{ int64: 0 }], transform: Math.round, opset: 12 },
   { op: 'Pow', shapes: [[2, 1]], rest: [{ float32: [0.5, -1.5] }], transform: positive, opset: 12 },
   ...['Max', 'Min'].flatMap((op) => [
     { op, shapes: [[2, 3], [3], [2, 1]], transform: apart },

@@ -1,7 +1,15 @@
 // Small operators of the training builds that have a standard counterpart, and the gradients of Div and Resize.
 import { intAttribute } from '../../../autodiff/rule.js';
 import type { Value } from '../../../onnx/build/graph-builder.js';
-import { byRule, exact, type Lowered, type LoweringContext, type LoweringFamily, like } from './lowering.js';
+import {
+  byRule,
+  exact,
+  type Lowered,
+  type LoweringContext,
+  type LoweringFamily,
+  like,
+  unsupported,
+} from './lowering.js';
 
 // y = x scale, or x / scale; the scale may be an integer
 function scale(c: LoweringContext): Lowered {
@@ -70,6 +78,12 @@ function split(c: LoweringContext): Lowered {
   return c.emitAll('Split', [c.input(0), c.input(1)], c.node.output.length, { axis: intAttribute(c.node, 'axis', 0) });
 }
 
+function resize(c: LoweringContext): Lowered {
+  const [dY, x, roi, scales] = [c.input(0), c.input(1), c.input(2), c.input(3)];
+  if (scales === '') throw unsupported(c, 'it has no scales');
+  return byRule(c, { opType: 'Resize', inputs: [x, roi, scales], outputs: [dY], dY, wanted: [0] });
+}
+
 export const arithmetic: LoweringFamily = {
   Scale: exact(scale),
   DivGrad: { standIn: like(1, 2), lower: div },
@@ -77,15 +91,5 @@ export const arithmetic: LoweringFamily = {
   ReduceSumTraining: exact(reduceSum),
   ConcatTraining: exact(concat),
   SplitTraining: exact(split),
-  ResizeGrad: {
-    standIn: like(1),
-    lower: (c) =>
-      byRule(c, {
-        opType: 'Resize',
-        inputs: [c.input(1), c.input(2), c.input(3)],
-        outputs: [c.input(0)],
-        dY: c.input(0),
-        wanted: [0],
-      }),
-  },
+  ResizeGrad: { standIn: like(1), lower: resize },
 };

@@ -15,10 +15,8 @@ interface Arguments {
 const scatter = (opType: string, { shape, dY, rest }: Arguments): Lowering => ({
   standIn: (c) => [c.emit('ConstantOfShape', [c.input(shape)], { value: tensor('', [1], new Float32Array(1)) })],
   lower: (c) => {
-    const inputs = [
-      tensorOf(c, c.input(shape)),
-      ...rest.map((index) => c.input(index)).filter((value) => value !== ''),
-    ];
+    // Those left out keep their places.
+    const inputs = [tensorOf(c, c.input(shape)), ...rest.map((index) => c.input(index))];
     return byRule(c, { opType, inputs, outputs: [c.input(dY)], dY: c.input(dY), wanted: [0] });
   },
 });
