@@ -383,6 +383,16 @@ describe('external data', () => {
     expect(readdirSync(folder).sort()).toEqual(['model.onnx', 'model.onnx.1.data', 'model.onnx.data']);
   });
 
+  it('the output is not the data that is read', async () => {
+    const folder = temporaryFolder();
+    const path = externalized(perceptron().model, folder, 'weights.bin');
+    const output = join(folder, 'weights.bin');
+    const before = digest(output);
+    await expect(compact(path, { output })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
+    expect(digest(output)).toBe(before);
+    expect(readdirSync(folder).sort()).toEqual(['model.onnx', 'weights.bin']);
+  });
+
   it('a model with nothing to remove keeps its tensors', async () => {
     const folder = temporaryFolder();
     const { model, feeds } = build([2, 6], (l, x) => l.gemm(x, [6, 32], { name: 'a' }));
