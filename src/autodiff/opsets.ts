@@ -18,8 +18,3 @@ export function importDomain(model: ModelProto, domain: typeof contrib | typeof 
   if (model.opsetImport.some((set) => set.domain === domain)) return;
   model.opsetImport.push(create(OperatorSetIdProtoSchema, { domain, version: 1n }));
 }
-
-/** Makes the model import com.microsoft. */
-export function importContrib(model: ModelProto): void {
-  importDomain(model, contrib);
-}

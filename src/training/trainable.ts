@@ -2,11 +2,9 @@
 // inputs. Pure preparation: nothing is trained here, and no session stays open.
 import { blockConvolutions } from '../autodiff/blocked-layout.js';
 import { toInferenceMode } from '../autodiff/inference-mode.js';
-import { moveToInputs, parametersAsInputs } from '../autodiff/parameter-inputs.js';
-import type { ValueFacts } from '../autodiff/rule.js';
+import { parametersAsInputs } from '../autodiff/parameter-inputs.js';
 import { buildTrainingGraph } from '../autodiff/training-graph.js';
 import { toTrainingMode } from '../autodiff/training-mode.js';
-import { valueInfo } from '../onnx/build/tensors.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import type { Granularity } from '../prune/granularity.js';
 import type { PlannedBuffer } from './engine/plan.js';
@@ -61,12 +59,11 @@ export async function prepareTraining(
   const mode = toTrainingMode(model, { frozen: unwanted(model, options), seed: (options.seed ?? 0) % 2 ** 31 });
   const shapes = await probeShapes(mode.model, options.inputShapes);
   const names = parameters.map(({ name }) => name);
-  const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock };
+  const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock, running: mode.running };
   const { model: training, gradients } = buildTrainingGraph(mode.model, wanted);
   const evaluation = parametersAsInputs(toInferenceMode(model), [...names, ...mode.running.keys()], shapes);
   if (channelBlock !== undefined) blockConvolutions(evaluation, shapes, channelBlock);
   const buffers = [...mode.running].map(([name, next]) => ({ name, shape: shapes.get(name)?.shape ?? [], next }));
-  addBuffers(training, buffers, shapes);
   return {
     ...evaluable,
     training,
@@ -77,17 +74,4 @@ export async function prepareTraining(
     buffers,
     frozen: findFrozen(model, [...names, ...mode.running.keys()]),
   };
-}
-
-/** Running statistics come in as inputs, and their next values go out. */
-function addBuffers(
-  { graph }: ModelProto,
-  buffers: readonly PlannedBuffer[],
-  shapes: ReadonlyMap<string, ValueFacts>,
-): void {
-  if (graph === undefined) return;
-  moveToInputs(graph, new Set(buffers.map(({ name }) => name)), shapes);
-  for (const { next, shape } of buffers) {
-    if (next !== undefined) graph.output.push(valueInfo(next, 'float32', shape));
-  }
 }

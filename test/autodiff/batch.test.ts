@@ -5,7 +5,11 @@ import { buildTrainingGraph } from '../../src/autodiff/training-graph.js';
 import { type Attributes, float } from '../../src/onnx/build/attributes.js';
 import { GraphBuilder, type Value } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
+import { channelBlock } from '../../src/training/channel-block.js';
 import { type Feeds, noise, open, probe } from './support.js';
+
+const block = await channelBlock();
+const b = block ?? 8;
 
 type Build = (g: GraphBuilder, x: Value) => Value;
 const one =
@@ -75,9 +79,20 @@ const graphs: Record<string, Build> = {
   PRelu: one('PRelu', (g, x) => [x, weights(g, [3, 1, 1])]),
   HardSwish: alone('HardSwish'),
   Elu: alone('Elu', { alpha: float(0.5) }),
+  Conv: (g, x) => g.op('Conv', [x, weights(g, [b, 3, 3, 3])], { pads: [1, 1, 1, 1] }),
+  'Conv of whole blocks': (g, x) =>
+    g.op('Conv', [g.op('Concat', new Array(b).fill(x), { axis: 1 }), weights(g, [b, 3 * b, 3, 3])]),
+  'Conv, strides': (g, x) => g.op('Conv', [x, weights(g, [b, 3, 2, 2])], { strides: [2, 1] }),
+  ConvTranspose: (g, x) => g.op('ConvTranspose', [x, weights(g, [3, b, 2, 2])], { strides: [2, 2] }),
 };
 
-async function gradientsOf(build: Build, probed: number, run: number) {
+interface Sizes {
+  readonly probed: number;
+  readonly run: number;
+  readonly channelBlock: number | undefined;
+}
+
+async function gradientsOf(build: Build, { probed, run, channelBlock }: Sizes) {
   const g = GraphBuilder.create('batch');
   const x = g.input('x', 'float32', ['N', 3, 4, 4]);
   const y = build(g, x);
@@ -86,7 +101,7 @@ async function gradientsOf(build: Build, probed: number, run: number) {
   const feeds = (size: number): Feeds => ({ x: new Tensor('float32', noise(size * 48, 3), [size, 3, 4, 4]) });
   const wrt = [x, ...g.graph.initializer.map(({ name }) => name)];
   const shapes = await probe(model, feeds(probed));
-  const { model: training, gradients } = buildTrainingGraph(model, { loss, wrt, shapes });
+  const { model: training, gradients } = buildTrainingGraph(model, { loss, wrt, shapes, channelBlock });
   const parameters: Feeds = Object.fromEntries(
     model.graph!.initializer.map(({ name, dims, rawData }) => [
       name,
@@ -99,8 +114,16 @@ async function gradientsOf(build: Build, probed: number, run: number) {
   return wrt.map((name) => out[gradients.get(name)!]!);
 }
 
-test.each(Object.entries(graphs))('%s', async (_, build) => {
-  const [wanted, got] = [await gradientsOf(build, 5, 5), await gradientsOf(build, 2, 5)];
+const layouts = block === undefined ? [undefined] : [undefined, block];
+const rows = layouts.flatMap((channelBlock) =>
+  Object.entries(graphs).map(([name, build]) => [name, channelBlock, build] as const),
+);
+
+test.each(rows)('%s, blocks of %s', async (_, channelBlock, build) => {
+  const [wanted, got] = [
+    await gradientsOf(build, { probed: 5, run: 5, channelBlock }),
+    await gradientsOf(build, { probed: 2, run: 5, channelBlock }),
+  ];
   for (const [index, gradient] of wanted.entries()) {
     expect(got[index]!.dims).toEqual(gradient.dims);
     expect(got[index]!.data).toEqual(gradient.data);

@@ -14,6 +14,8 @@ const b = block ?? 16;
 
 interface Row {
   readonly title: string;
+  /** @default 'Conv' */
+  readonly op?: 'Conv' | 'ConvTranspose';
   readonly x: readonly number[];
   readonly weights: readonly number[];
   readonly attributes?: Attributes;
@@ -65,6 +67,28 @@ const rows: Row[] = [
     attributes: { auto_pad: 'SAME_UPPER' },
     convolutions: 3,
   },
+  {
+    title: 'SAME_LOWER',
+    x: [3, b, 6, 5],
+    weights: [b, b, 2, 4],
+    attributes: { auto_pad: 'SAME_LOWER' },
+    convolutions: 3,
+  },
+  {
+    title: 'strides with dilations',
+    x: [3, b, 9, 8],
+    weights: [b, b, 3, 2],
+    attributes: { strides: [2, 1], dilations: [2, 3], pads: [1, 1, 2, 1] },
+    convolutions: 2,
+  },
+  {
+    title: 'ConvTranspose, whose dX is a convolution',
+    op: 'ConvTranspose',
+    x: [3, b, 4, 5],
+    weights: [b, b, 3, 2],
+    attributes: { strides: [2, 1], pads: [1, 0, 1, 1] },
+    convolutions: 1,
+  },
   { title: '1 x 1', x: [3, b, 4, 5], weights: [2 * b, b, 1, 1], convolutions: 2 },
   {
     title: 'fewer channels than a block',
@@ -87,12 +111,12 @@ function elements(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-async function gradients({ x, weights, attributes = {} }: Row, size: number | undefined) {
+async function gradients({ op = 'Conv', x, weights, attributes = {} }: Row, size: number | undefined) {
   const g = GraphBuilder.create('case');
   const outputs = weights[0] ?? 0;
   const shapes = { x, weights, bias: [outputs] };
   const names = Object.entries(shapes).map(([name, shape]) => g.input(name, 'float32', shape));
-  const y = g.op('Conv', names, attributes, { name: 'y' });
+  const y = g.op(op, names, attributes, { name: 'y' });
   g.op('ReduceSum', [g.op('Mul', [y, g.op('Tanh', [y])])], { keepdims: 0 }, { name: 'loss' });
   const model = modelOf(g.graph, { opset: 17 });
   const feeds = Object.fromEntries(

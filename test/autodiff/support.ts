@@ -105,7 +105,7 @@ export function forwardOf(item: Case) {
   return { g, model, feeds, names, used: (item.used ?? [0]).map((index) => ys[index]!) };
 }
 
-/** The largest difference between gradient and central differences, in parts of the largest gradient, or of 1. */
+/** The largest difference between gradient and central differences, in parts of the largest gradient, or of 0.05. */
 export async function worstError(item: Case): Promise<number> {
   const { g, model, feeds, names, used } = forwardOf(item);
   const { opset = 17 } = item;
@@ -136,7 +136,7 @@ export async function worstError(item: Case): Promise<number> {
     if (gradient.dims.join() !== feeds[name]!.dims.join())
       throw new Error(`${item.op}: shape [${gradient.dims}] of ${name}`);
     const wanted = await differences(feeds[name]!.data as Float32Array, loss);
-    const scale = Math.max(1, ...wanted.map(Math.abs));
+    const scale = Math.max(0.05, ...wanted.map(Math.abs));
     for (const [index, value] of wanted.entries()) {
       const error = Math.abs(value - (gradient.data as Float32Array)[index]!) / scale;
       worst = Math.max(worst, Number.isNaN(error) ? Number.POSITIVE_INFINITY : error);

@@ -1,8 +1,6 @@
 // The names that ONNX Runtime's training API goes by: it tells parameters, gradients and users' inputs apart by name.
 import type { Value } from '../../onnx/build/graph-builder.js';
 
-/** The operator set of the runtime's own operators. */
-export const MICROSOFT = 'com.microsoft';
 /** (buffer, value, reset) -> flag: adds to the buffer in place, or overwrites it. */
 export const ACCUMULATOR = 'InPlaceAccumulatorV2';
 /** A bool [1] input: true makes the accumulators begin anew. */

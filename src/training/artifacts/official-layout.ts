@@ -1,7 +1,7 @@
 // A trainable's graphs in the layout that ONNX Runtime's training API expects: users' inputs, then all parameters in the
 // order of the model's initializers, then what gradients are added up in.
 import { clone } from '@bufbuild/protobuf';
-import { importContrib } from '../../autodiff/opsets.js';
+import { contrib, importDomain } from '../../autodiff/opsets.js';
 import { SecateurError } from '../../errors.js';
 import { GraphBuilder, type Value } from '../../onnx/build/graph-builder.js';
 import { valueInfo } from '../../onnx/build/tensors.js';
@@ -14,7 +14,7 @@ import {
 } from '../../onnx/schema/onnx_pb.js';
 import type { Trainable } from '../trainable.js';
 import { noteInference } from './inference.js';
-import { ACCUMULATOR, bufferOf, flagOf, LAZY_RESET, MICROSOFT } from './names.js';
+import { ACCUMULATOR, bufferOf, flagOf, LAZY_RESET } from './names.js';
 
 export interface OfficialLayout {
   readonly training: ModelProto;
@@ -59,7 +59,7 @@ function trainingModel(
 ): ModelProto {
   const model = clone(ModelProtoSchema, trainable.training);
   const graph = graphOf(model);
-  importContrib(model);
+  importDomain(model, contrib);
   parametersLast(graph, trainable, parameters);
   const builder = GraphBuilder.extend(graph);
   const trained = new Map(trainable.parameters.map(({ name }, index) => [name, trainable.gradients[index] ?? '']));
@@ -70,7 +70,7 @@ function trainingModel(
   });
   for (const { name, shape } of gradients) builder.input(bufferOf(name), 'float32', shape);
   builder.input(LAZY_RESET, 'bool', [1]);
-  const options = { name: 'GradientAccumulator', domain: MICROSOFT };
+  const options = { name: 'GradientAccumulator', domain: contrib };
   for (const { name, gradient } of gradients) {
     builder.op(ACCUMULATOR, [bufferOf(name), gradient, LAZY_RESET], {}, { ...options, outputs: [flagOf(name)] });
   }
@@ -85,7 +85,7 @@ function overwriteStatistics(builder: GraphBuilder, { buffers }: Trainable): voi
   const always = buffers.length > 0 ? builder.op('Cast', [builder.int64([1])], { to: 9 }, { name: 'always' }) : '';
   for (const { name, next } of buffers) {
     if (next === undefined) continue;
-    builder.op(ACCUMULATOR, [name, next, always], {}, { name: `${name}.updated`, domain: MICROSOFT });
+    builder.op(ACCUMULATOR, [name, next, always], {}, { name: `${name}.updated`, domain: contrib });
   }
 }
 

@@ -1,6 +1,7 @@
 // optimizer_model.onnx: one node that updates all parameters in place, over sequences of tensors. Only the official
 // runtime runs it; here it is a record of the optimizer's settings, written and read.
 import { create } from '@bufbuild/protobuf';
+import { contrib } from '../../autodiff/opsets.js';
 import { floatAttribute, intAttribute } from '../../autodiff/rule.js';
 import { invalidOption, SecateurError } from '../../errors.js';
 import { float } from '../../onnx/build/attributes.js';
@@ -15,7 +16,6 @@ import {
 } from '../../onnx/schema/onnx_pb.js';
 import { checkKeys, checkNumber } from '../../options.js';
 import type { AdamOptions, SgdOptions } from '../optimizer.js';
-import { MICROSOFT } from './names.js';
 
 type Settings<Options> = Omit<Options, 'type' | 'learningRate' | 'threads'>;
 
@@ -60,8 +60,8 @@ export function optimizerModel(optimizer: ArtifactOptimizer): ModelProto {
   const moments = optimizer.type === 'sgd' ? MOMENTS.slice(0, 1) : MOMENTS;
   for (const name of ['params', 'gradients', ...moments]) g.graph.input.push(sequenceInfo(name));
   const clip = { max_norm: float(maxGradientNorm), norm_type: 'fro' };
-  const gradients = maxGradientNorm > 0 ? g.op(CLIP, ['gradients'], clip, { domain: MICROSOFT }) : 'gradients';
-  const options = { name: 'optimizer', domain: MICROSOFT, outputs: ['updated'] };
+  const gradients = maxGradientNorm > 0 ? g.op(CLIP, ['gradients'], clip, { domain: contrib }) : 'gradients';
+  const options = { name: 'optimizer', domain: contrib, outputs: ['updated'] };
   if (optimizer.type === 'sgd') {
     // Declared as a scalar, which the operator says it is: with [1], which it makes, the runtime refuses to load it.
     g.output(g.op('SGDOptimizerV2', [rate, 'params', gradients], {}, options), 'bool', []);
@@ -69,7 +69,7 @@ export function optimizerModel(optimizer: ArtifactOptimizer): ModelProto {
     const inputs = [rate, step, 'params', gradients, ...moments];
     g.output(g.op('AdamWOptimizer', inputs, adamAttributes(optimizer), options), 'bool', [1]);
   }
-  return modelOf(g.graph, { opset: OPSET, domains: { [MICROSOFT]: 1 } });
+  return modelOf(g.graph, { opset: OPSET, domains: { [contrib]: 1 } });
 }
 
 function sequenceInfo(name: string): ValueInfoProto {

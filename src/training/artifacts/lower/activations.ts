@@ -1,6 +1,7 @@
 // Gradients of activations and of softmax. Several take the forward output where the rule wants the input: the rules used
 // here look at its sign or its type only.
 import { create } from '@bufbuild/protobuf';
+import { contrib } from '../../../autodiff/opsets.js';
 import { intAttribute } from '../../../autodiff/rule.js';
 import { NodeProtoSchema } from '../../../onnx/schema/onnx_pb.js';
 import { byRule, type Lowering, type LoweringFamily, like, unsupported } from './lowering.js';
@@ -17,7 +18,7 @@ const biased = (opType: string): Lowering => ({
   lower: (c) =>
     byRule(c, {
       opType,
-      domain: 'com.microsoft',
+      domain: contrib,
       inputs: [c.input(1), c.input(2)],
       outputs: [c.input(0)],
       dY: c.input(0),
@@ -58,9 +59,9 @@ export const activations: LoweringFamily = {
   SigmoidGrad: unary('Sigmoid'),
   TanhGrad: unary('Tanh'),
   LeakyReluGrad: unary('LeakyRelu'),
-  GeluGrad: unary('Gelu', 'com.microsoft'),
-  FastGeluGrad: unary('FastGelu', 'com.microsoft'),
-  QuickGeluGrad: unary('QuickGelu', 'com.microsoft'),
+  GeluGrad: unary('Gelu', contrib),
+  FastGeluGrad: unary('FastGelu', contrib),
+  QuickGeluGrad: unary('QuickGelu', contrib),
   BiasGeluGrad_dX: biased('BiasGelu'),
   BiasFastGeluGrad_dX: biased('FastGelu'),
   SoftmaxGrad_13: unary('Softmax'),

@@ -1,7 +1,7 @@
 // The table of all lowerings, and the operators of com.microsoft that need none. What is in neither is refused.
+import { contrib } from '../../../autodiff/opsets.js';
 import { isStandard } from '../../../onnx/graph.js';
 import type { NodeProto } from '../../../onnx/schema/onnx_pb.js';
-import { MICROSOFT } from '../names.js';
 import { activations } from './activations.js';
 import { arithmetic } from './arithmetic.js';
 import { indexing } from './indexing.js';
@@ -28,5 +28,5 @@ export function loweringOf(node: NodeProto): Lowering | undefined {
 /** Whether neither a lowering nor the stock runtime knows the operator. */
 export function isUnknown(node: NodeProto): boolean {
   if (isStandard(node)) return disguised.has(node.opType) && !lowerings.has(node.opType);
-  return node.domain !== MICROSOFT || !(lowerings.has(node.opType) || stock.has(node.opType));
+  return node.domain !== contrib || !(lowerings.has(node.opType) || stock.has(node.opType));
 }

@@ -1,7 +1,7 @@
 // What a lowering sees and returns: one operator of ONNX Runtime's training builds, said with operators that the stock
 // runtime has. Where it is the gradient of an ONNX operator, the mathematics is that operator's rule in autodiff/.
 import { create } from '@bufbuild/protobuf';
-import { importContrib } from '../../../autodiff/opsets.js';
+import { contrib, importDomain } from '../../../autodiff/opsets.js';
 import { type Gradients, type RuleContext, unbroadcast, type ValueFacts } from '../../../autodiff/rule.js';
 import { ruleOf } from '../../../autodiff/rules/index.js';
 import { SecateurError } from '../../../errors.js';
@@ -94,8 +94,8 @@ export function byRule(c: LoweringContext, forward: Forward): Lowered {
     emit: c.emit,
     emitAll: c.emitAll,
     emitContrib: (opType, args, attributes = {}) => {
-      importContrib(c.model);
-      return c.graph.op(opType, args, attributes, { name: labelOf(c.node), domain: 'com.microsoft' });
+      importDomain(c.model, contrib);
+      return c.graph.op(opType, args, attributes, { name: labelOf(c.node), domain: contrib });
     },
   };
   const gradients = rule(context);
