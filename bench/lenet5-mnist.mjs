@@ -15,17 +15,19 @@ mkdirSync(folder, { recursive: true });
 const common = ['--data', 'mnist', '--average', '0.998', '--threads', '1'];
 const admm = ['--method', 'admm', '--iterations', '16', '--retrain-epochs', '8', '--augment', 'crop:1'];
 const once = ['--method', 'magnitude', '--retrain-epochs', '24', '--augment', 'crop:1'];
-const tiny = [
+const gradual = ['--method', 'gradual', '--iterations', '16', '--retrain-epochs', '8', '--augment', 'crop:1'];
+/** The fewest weights take longest: a slower rise of the pull, and more retraining at a higher rate. */
+const few = [
   '--method',
   'admm',
-  '--iterations',
-  '16',
-  '--retrain-epochs',
-  '24',
+  '--augment',
+  'crop:1',
+  '--rho-end',
+  '2e-2',
   '--retrain-lr',
   '2e-3',
-  '--rho-end',
-  '3e-2',
+  '--average',
+  '0.999',
 ];
 
 /** A row starts from the model of another row, or from a new network. */
@@ -44,8 +46,17 @@ const rows = [
     ),
   ),
   retrain('admm-layer-98.8', 'dense-1', [...admm, '--scope', 'layer', '--ratio', '0.988']),
-  retrain('admm-99.6', 'admm-98.8-1', [...tiny, '--rho', '5e-4', '--ratio', '0.996']),
-  retrain('admm-99.667', 'admm-98.8-1', [...tiny, '--rho', '5e-4', '--ratio', '0.9966666667']),
+  retrain('gradual-global-98.8', 'dense-1', [...gradual, '--ratio', '0.988']),
+  retrain('admm-99.6', 'dense-1', [...few, '--iterations', '32', '--retrain-epochs', '40', '--ratio', '0.996']),
+  retrain('admm-99.667', 'dense-1', [
+    ...few,
+    '--iterations',
+    '40',
+    '--retrain-epochs',
+    '50',
+    '--ratio',
+    '0.9966666667',
+  ]),
 ];
 
 function retrain(name, from, options, seed = 1) {
