@@ -49,7 +49,7 @@ export async function openDataset(location: string, split: Split, options: DataO
 }
 
 /** The path as given, or in the data folder where nothing is at the path as given. */
-function locate(location: string): string {
+export function locate(location: string): string {
   const folder = dataFolder();
   if (existsSync(location) || folder === undefined) return location;
   const inFolder = join(folder, location);

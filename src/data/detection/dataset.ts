@@ -1,6 +1,7 @@
-// The contract of pictures with boxes: what a data set of detection says about itself, and the bounds that its readers
-// (coco.ts, yolo.ts) keep. Pictures stay in their files; batches.ts decodes them.
+// The contract of pictures with boxes: what a data set of detection says about itself, and how its readers (coco.ts,
+// yolo.ts) say what is wrong. Pictures stay in their files; batches.ts decodes them.
 
+import { invalidData } from '../dataset.js';
 import type { Box, Size } from './boxes.js';
 
 /** One object of a picture. */
@@ -33,4 +34,26 @@ export interface DetectionDataset {
   readonly categoryIds: readonly number[];
   /** At least 1. */
   readonly images: readonly DetectionImage[];
+  /** Labels that the data has but `images` has not: boxes of no area, or outside their picture. @default 0 */
+  readonly leftOut?: number;
+}
+
+/** How many problems a message lists. */
+const SHOWN = 5;
+
+/** What is wrong with a file of labels: all of it, so that it need not be found one by one. */
+export class Problems {
+  readonly #found: string[] = [];
+  #count = 0;
+
+  add(problem: string): void {
+    if (this.#count++ < SHOWN) this.#found.push(problem);
+  }
+
+  /** @throws SecateurError INVALID_DATA with the first problems and how many more there are. */
+  throwIfAny(path: string, expected: string): void {
+    if (this.#count === 0) return;
+    const more = this.#count - this.#found.length;
+    throw invalidData(path, expected, this.#found.join('; ') + (more > 0 ? `; and ${more} more problems` : ''));
+  }
 }
