@@ -5,15 +5,13 @@ import { modelOf } from '../src/onnx/build/model.js';
 import type { ModelProto } from '../src/onnx/schema/onnx_pb.js';
 import { LayerBuilder } from './layers.js';
 import { buildLeNet5 } from './lenet5/build.js';
+import { opset } from './opset.js';
 import { type ModelName, type NewModelOptions, type ResolvedOptions, resolveOptions } from './options.js';
 import { buildResNet } from './resnet56/build.js';
 import { type FillNormal, WeightSource } from './weights.js';
 import { buildYolov4 } from './yolov4/build.js';
 
 export { type ModelName, modelNames, type NewModelOptions, optionsOf } from './options.js';
-
-// Every operator used here is older; 17 is read by runtimes since 2022 (ONNX 1.12, ONNX Runtime 1.12).
-const opset = 17;
 
 /** What is known of a model beyond its graph; becomes `metadata_props`. */
 type Metadata = Record<string, string>;

@@ -34,25 +34,18 @@ export function detectionHead(layers: LayerBuilder, x: Feature, { head, hidden, 
   layers.conv(features, { name: 'predict', filters, kernel: 1, bias: true, output: head.output });
 }
 
-/** Twice the height and width, each value repeated. */
-export function upsample(layers: LayerBuilder, x: Feature): Feature {
-  const { graph } = layers;
-  const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
-  return { ...x, value: graph.op('Resize', [x.value, null, graph.float32([1, 1, 2, 2])], attributes) };
-}
-
-// Max pooling over 13, 9 and 5 cells beside the features themselves.
+// Max pooling over 13, 9 and 5 cells beside the features themselves; made in the order of the cfg, smallest first.
 function spatialPyramid(layers: LayerBuilder, x: Feature): Feature {
   const before = alternating(layers.scope('before'), x, 512, 3);
-  const pooled = [13, 9, 5].map((kernel) => layers.maxPool(before, kernel, 1, (kernel - 1) / 2));
-  return alternating(layers.scope('after'), layers.concat([...pooled, before]), 512, 3);
+  const pooled = [5, 9, 13].map((kernel) => layers.maxPool(before, kernel, 1, (kernel - 1) / 2));
+  return alternating(layers.scope('after'), layers.concat([...pooled.toReversed(), before]), 512, 3);
 }
 
 // Half the channels at twice the resolution, joined with the backbone's features of that resolution.
 function topDown(layers: LayerBuilder, coarse: Feature, lateral: Feature): Feature {
   const filters = coarse.channels / 2;
   const reduced = layers.convBlock(coarse, { name: 'reduce', filters, kernel: 1, activation });
-  const upsampled = upsample(layers, reduced);
+  const upsampled = layers.upsample(reduced, 2);
   const beside = layers.convBlock(lateral, { name: 'lateral', filters, kernel: 1, activation });
   return alternating(layers, layers.concat([beside, upsampled]), filters, 5);
 }

@@ -2,7 +2,7 @@
 // yolov4-tiny.cfg.
 import type { Feature, LayerBuilder } from '../layers.js';
 import { yolov4TinyHeads } from './heads.js';
-import { detectionHead, upsample } from './neck.js';
+import { detectionHead } from './neck.js';
 
 const activation = 'leakyRelu';
 
@@ -21,7 +21,7 @@ export function yolov4Tiny(layers: LayerBuilder, image: Feature, classes: number
   const coarse = neck.convBlock(last, { name: 'coarse', filters: 256, kernel: 1, activation });
   detectionHead(layers.scope('head32'), coarse, { head: head32, hidden: 512, classes });
   const reduced = neck.convBlock(coarse, { name: 'reduce', filters: 128, kernel: 1, activation });
-  const joined = neck.concat([upsample(neck, reduced), stage3.merged]);
+  const joined = neck.concat([neck.upsample(reduced, 2), stage3.merged]);
   detectionHead(layers.scope('head16'), joined, { head: head16, hidden: 256, classes });
 }
 
@@ -29,17 +29,10 @@ export function yolov4Tiny(layers: LayerBuilder, image: Feature, classes: number
 // convolution, at the stage's resolution; `pooled` is the stage's output at half of it.
 function splitStage(layers: LayerBuilder, x: Feature, filters: number): { merged: Feature; pooled: Feature } {
   const whole = layers.convBlock(x, { name: 'whole', filters, kernel: 3, activation });
-  const half = secondHalf(layers, whole);
+  const half = layers.channelRange(whole, filters / 2, filters); // Darknet: route with groups=2, group_id=1
   const inner1 = layers.convBlock(half, { name: 'inner1', filters: filters / 2, kernel: 3, activation });
   const inner2 = layers.convBlock(inner1, { name: 'inner2', filters: filters / 2, kernel: 3, activation });
   const inner = layers.concat([inner2, inner1]);
   const merged = layers.convBlock(inner, { name: 'merge', filters, kernel: 1, activation });
   return { merged, pooled: layers.maxPool(layers.concat([whole, merged]), 2, 2) };
-}
-
-// Darknet: route with groups=2, group_id=1.
-function secondHalf({ graph }: LayerBuilder, x: Feature): Feature {
-  const channels = x.channels / 2;
-  const [starts, ends, axes] = [graph.int64([channels]), graph.int64([x.channels]), graph.int64([1])];
-  return { value: graph.op('Slice', [x.value, starts, ends, axes]), channels };
 }

@@ -7,6 +7,7 @@ import { addCompact } from './commands/compact.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
 import { addGrad } from './commands/grad.js';
+import { addImport } from './commands/import.js';
 import { addInspect } from './commands/inspect.js';
 import { addNew } from './commands/new.js';
 import { addPack } from './commands/pack.js';
@@ -60,6 +61,7 @@ export function createProgram(run: Runner): Command {
   addRetrain(program, run);
   addEval(program, run);
   addNew(program, run);
+  addImport(program, run);
   addArtifacts(program, run);
   addGrad(program, run);
   addBench(program, run);

@@ -62,10 +62,11 @@ async function createModel(name: string, options: Options, { terminal, signal }:
   await writeModel(output, model);
   const bytes = (await stat(output)).size;
   const { parameters } = await inspect(output);
-  terminal.result({ model: name, output, parameters, bytes, metadata: metadata(model) });
+  terminal.result({ model: name, output, parameters, bytes, metadata: metadataOf(model) });
   terminal.say(`Wrote ${printable(output)}: ${plural(parameters, 'parameter')}, ${formatBytes(bytes)}.`);
 }
 
-function metadata(model: ModelProto): Record<string, string> {
+/** The metadata of a model by key. */
+export function metadataOf(model: ModelProto): Record<string, string> {
   return Object.fromEntries(model.metadataProps.map(({ key, value }) => [key, value]));
 }
