@@ -17,6 +17,7 @@ export { openDetection } from './data/detection/open.js';
 export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
 export { openDataset } from './data/open.js';
 export { isSecateurError, SecateurError, type SecateurErrorCode, type SecateurErrorFields } from './errors.js';
+export { type CategoryMetrics, CocoMetrics, type DetectionMetrics, type ScoredBox } from './metrics/coco.js';
 export type { Backend, DType, Scope } from './native/contract.js';
 export type { MacTotals } from './onnx/macs.js';
 export type { PackedValues, PackFormat, PackOptions, UnpackOptions } from './pack/options.js';
