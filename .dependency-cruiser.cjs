@@ -19,6 +19,7 @@ const floors = {
     ...['training', 'prune', 'autodiff', 'runtime', 'onnx', 'native', 'data', 'metrics'],
     '^models/yolov4/heads\\.ts$',
   ],
+  '^src/sweep/': ['training', 'prune', 'onnx', 'native'],
 };
 
 /** Files such as src/errors.ts, which every floor may import. */

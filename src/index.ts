@@ -41,6 +41,13 @@ export {
   type WeightArray,
   type WeightTensor,
 } from './prune/select.js';
+export type { SweepSettings } from './sweep/folder.js';
+export type { EvaluationCall, Evaluator, SweepOptions, SweepProgress } from './sweep/options.js';
+export { type Metrics, mainMetric, type SweepLayer, type SweepPoint, type SweepReport } from './sweep/report.js';
+export { type SweepMethod, type SweepPlace, type SweepSeries, seriesLabels } from './sweep/series.js';
+export { sweep } from './sweep/sweep.js';
+export { layerTable, pointTable } from './sweep/tables.js';
+export type { SweepTraining } from './sweep/training.js';
 export { type LoadArtifactsOptions, type LoadedArtifacts, loadArtifacts } from './training/artifacts/load.js';
 export type { ArtifactOptimizer } from './training/artifacts/optimizer-model.js';
 export type { ArtifactPaths } from './training/artifacts/paths.js';

@@ -39,6 +39,11 @@ export function formatSeconds(seconds: number): string {
   return `${significant(seconds * 1e6)} us`;
 }
 
+/** Whole seconds that something may still take: `57 s left`. */
+export function formatTimeLeft(seconds: number): string {
+  return `${formatSeconds(Math.ceil(seconds)).replace(/\.\d+ s/, ' s')} left`;
+}
+
 /** How many times one duration is another: `1.274` becomes `1.27x`. */
 export function formatFactor(factor: number): string {
   return Number.isFinite(factor) ? `${significant(factor)}x` : '-';

@@ -137,7 +137,8 @@ export function addOutputOptions(command: Command, { quiet = true }: { quiet?: b
   return quiet ? command.option('-q, --quiet', 'print nothing but errors (and the JSON where asked for)') : command;
 }
 
-function parseRatio(option: string, text: string): number {
+/** One removal ratio. */
+export function parseRatio(option: string, text: string): number {
   const value = toNumber(text);
   if (value >= 0 && value < 1) return value;
   const error = invalidOption(option, 'a number in [0, 1)', given(text));

@@ -13,6 +13,7 @@ import { addNew } from './commands/new.js';
 import { addPack } from './commands/pack.js';
 import { addPrune } from './commands/prune.js';
 import { addRetrain } from './commands/retrain.js';
+import { addSweep } from './commands/sweep.js';
 import { addTrain } from './commands/train.js';
 import { addUnpack } from './commands/unpack.js';
 import { packageInfo } from './package-info.js';
@@ -59,6 +60,7 @@ export function createProgram(run: Runner): Command {
   addUnpack(program, run);
   addTrain(program, run);
   addRetrain(program, run);
+  addSweep(program, run);
   addEval(program, run);
   addNew(program, run);
   addImport(program, run);

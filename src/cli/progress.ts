@@ -1,7 +1,7 @@
 // A progress bar on stderr for work that lasts: it appears after a second, only on a terminal, and leaves no trace.
 // Shows the phase, the percentage, the speed and the time left; knows nothing about what is done.
 import { SingleBar } from 'cli-progress';
-import { formatBytes, formatSeconds } from './format.js';
+import { formatBytes, formatTimeLeft } from './format.js';
 
 const PATIENCE_MS = 1000;
 
@@ -25,8 +25,11 @@ export class Progress {
     this.enabled = !quiet && Boolean(process.stderr.isTTY) && process.env['TERM'] !== 'dumb';
   }
 
-  /** Takes bytes, or steps (which have no speed). Cheap: it may be called often. */
-  update(phase: string, done: number, total: number, unit: 'bytes' | 'steps' = 'bytes'): void {
+  /**
+   * Takes bytes, or steps (which have no speed). Cheap: it may be called often. The time left is that of the phase; its
+   * name is shown, or `shown` where that changes more often.
+   */
+  update(phase: string, done: number, total: number, unit: 'bytes' | 'steps' = 'bytes', shown = phase): void {
     if (!this.enabled || total <= 0) return;
     const now = Date.now();
     if (phase !== this.phase) {
@@ -34,7 +37,7 @@ export class Progress {
       this.phaseStart = now;
       this.doneAtStart = done;
     }
-    const text = PHASES[phase] ?? phase;
+    const text = PHASES[shown] ?? shown;
     if (!this.bar) {
       if (now - this.start < PATIENCE_MS) return;
       this.bar = openBar();
@@ -56,7 +59,7 @@ export class Progress {
 
 function speed(done: number, total: number, seconds: number, unit: 'bytes' | 'steps'): string {
   if (seconds < 0.25 || done <= 0) return '';
-  const left = `${formatSeconds(Math.ceil(((total - done) * seconds) / done)).replace(/\.\d+ s/, ' s')} left`;
+  const left = formatTimeLeft(((total - done) * seconds) / done);
   return unit === 'bytes' ? `${formatBytes(done / seconds)}/s, ${left}` : left;
 }
 

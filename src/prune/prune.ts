@@ -132,7 +132,8 @@ function selectOptions(
   };
 }
 
-function refuseNothing({ loaded, prunable, skipped }: Plan): void {
+/** @throws SecateurError NOTHING_PRUNABLE */
+export function refuseNothing({ loaded, prunable, skipped }: Plan): void {
   if (prunable.some(({ weights }) => weights > 0)) return;
   const [first] = skipped;
   const example = first === undefined ? '' : `, such as ${first.name}: ${first.reason}`;

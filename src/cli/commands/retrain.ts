@@ -1,10 +1,11 @@
 // `secateur retrain`: prunes a model while it is trained, by ADMM or by magnitude, and retrains what is left.
 import type { Command } from 'commander';
 import { invalidOption } from '../../errors.js';
-import { type AdmmOptions, admm, type MagnitudeOptions, magnitude } from '../../index.js';
+import { admm, type MagnitudeOptions, magnitude } from '../../index.js';
 import { addOutputOptions, granularityOption, integer, oneOf, ratio, ratioFor, ratios, real } from '../options.js';
 import type { Runner } from '../run.js';
-import { addTrainingOptions, highestRate, rateOf, type TrainingOptions } from '../training/options.js';
+import { type AdmmChoice, addAdmmOptions, admmOf, methodRates } from '../training/admm.js';
+import { addTrainingOptions } from '../training/options.js';
 import { type Method, runTraining } from '../training/run.js';
 
 const EPILOGUE = `
@@ -27,20 +28,14 @@ Examples:
       --ratio 0.9 -o baseline.onnx --report baseline.json
   $ secateur retrain trained.onnx --data mnist --round 0.9 --round 0.98 --ratio 0.996 -o tiny.onnx`;
 
-interface Options extends TrainingOptions {
+interface Options extends AdmmChoice {
   method?: 'admm' | 'magnitude' | 'gradual';
   ratio?: number;
   scope?: 'global' | 'layer';
   minKeep?: number;
-  iterations?: number;
   startRatio?: number;
-  epochsPerIteration?: number;
-  rho?: number;
-  rhoEnd?: number;
   round?: number[];
   retrainEpochs?: number;
-  retrainLr?: number;
-  mask?: 'support' | 'magnitude';
 }
 
 export function addRetrain(program: Command, run: Runner): void {
@@ -60,18 +55,9 @@ export function addRetrain(program: Command, run: Runner): void {
     .option('--min-keep <number>', 'smallest fraction kept in each tensor, [0, 1]', real('--min-keep', 0, 1))
     .option('--iterations <n>', 'projections of admm, epochs of gradual (default: 24)', integer('--iterations', 1, 1e6))
     .option('--start-ratio <number>', 'of gradual: where the ratio begins (default: 0)', ratio('--start-ratio'))
-    .option('--epochs-per-iteration <n>', 'of admm (default: 1)', integer('--epochs-per-iteration', 1, 1e6))
-    .option('--rho <number>', 'pull of the first iteration (default: 1e-4)', real('--rho', 1e-30, 1e30))
-    .option('--rho-end <number>', 'pull of the last (default: 100 times the first)', real('--rho-end', 1e-30, 1e30))
     .option('--round <number>', 'ratio of a round before the last; repeatable, rising', ratios('--round'))
-    .option('--retrain-epochs <n>', 'epochs after each pruning (default: 12)', integer('--retrain-epochs', 0, 1e6))
-    .option('--retrain-lr <rate>', 'highest rate of retraining (default: --lr)', real('--retrain-lr', 0, 1e6))
-    .option(
-      '--mask <from>',
-      'support of Z, or magnitude of W (default: support)',
-      oneOf('--mask', ['support', 'magnitude']),
-    );
-  addTrainingOptions(command).addHelpText('after', EPILOGUE);
+    .option('--retrain-epochs <n>', 'epochs after each pruning (default: 12)', integer('--retrain-epochs', 0, 1e6));
+  addTrainingOptions(addAdmmOptions(command)).addHelpText('after', EPILOGUE);
   addOutputOptions(command).action((model: string, options: Options) =>
     run(options, (context) => runTraining(model, options, context, methodOf(options))),
   );
@@ -100,32 +86,14 @@ function methodOf(options: Options): Method {
   const target = ratioFor(options);
   const { method = 'admm', scope = 'global', minKeep = 0, retrainEpochs = 12 } = options;
   refuseForeignOptions(options, method);
-  const retrainLearningRate = rateOf({ ...options, lr: options.retrainLr ?? highestRate(options) });
-  const common = {
-    ratio: target,
-    scope,
-    minKeep,
-    learningRate: rateOf(options, 0.1),
-    retrainEpochs,
-    retrainLearningRate,
-  };
+  const common = { ratio: target, scope, minKeep, retrainEpochs, ...methodRates(options) };
   if (method === 'admm') {
-    return (trainer, batches, run) => admm(trainer, batches, { ...run, ...common, ...admmOnly(options) });
+    const { round: rounds = [] } = options;
+    return (trainer, batches, run) => admm(trainer, batches, { ...run, ...common, ...admmOf(options), rounds });
   }
   const extra: Partial<MagnitudeOptions> =
     method === 'gradual'
       ? { schedule: 'gradual', rampEpochs: options.iterations ?? 24, startRatio: options.startRatio ?? 0 }
       : {};
   return (trainer, batches, run) => magnitude(trainer, batches, { ...run, ...common, ...extra });
-}
-
-function admmOnly(options: Options): Partial<AdmmOptions> {
-  const { iterations, epochsPerIteration, rho: from = 1e-4, rhoEnd: to = 100 * from, round, mask } = options;
-  return {
-    rho: { from, to },
-    ...(iterations !== undefined && { iterations }),
-    ...(epochsPerIteration !== undefined && { epochsPerIteration }),
-    ...(round !== undefined && { rounds: round }),
-    ...(mask !== undefined && { mask }),
-  };
 }

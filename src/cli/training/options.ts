@@ -51,9 +51,22 @@ export function addDataOptions(command: Command): Command {
 
 /** Everything else of a run of training. */
 export function addTrainingOptions(command: Command): Command {
-  return addDataOptions(
-    command.option('-o, --output <file>', 'ONNX file to write; may be the input (needed)', outputFile()),
-  )
+  const output = addDataOptions(command).option(
+    '-o, --output <file>',
+    'ONNX file to write; may be the input (needed)',
+    outputFile(),
+  );
+  return addStepOptions(output)
+    .option('--checkpoint <file>', 'where the run is kept until it is done (default: OUTPUT.checkpoint)')
+    .option('--no-checkpoint', 'keep none')
+    .option('--resume', 'go on with an interrupted run from its checkpoint')
+    .option('--report <file>', 'also write the JSON report to a file')
+    .addOption(threadsOption());
+}
+
+/** Batches, optimizer, schedule, and which tensors are trained and pruned. */
+export function addStepOptions(command: Command): Command {
+  return command
     .option('--batch <n>', 'samples a step (default: 64)', integer('--batch', 1, 2 ** 31))
     .option('--seed <n>', 'decides order and augmentation (default: 0)', integer('--seed', 0, LARGEST))
     .option('--augment <what>', 'flip, or crop:PIXELS for random shifts; repeatable', texts())
@@ -77,12 +90,7 @@ export function addTrainingOptions(command: Command): Command {
     .option('--trainable <glob>', 'train only initializers whose name matches; repeatable', texts())
     .option('--frozen <glob>', 'do not train initializers whose name matches; repeatable', texts())
     .option('--include <glob>', 'also prune tensors whose name matches; repeatable', texts())
-    .option('--exclude <glob>', 'never prune tensors whose name matches; repeatable', texts())
-    .option('--checkpoint <file>', 'where the run is kept until it is done (default: OUTPUT.checkpoint)')
-    .option('--no-checkpoint', 'keep none')
-    .option('--resume', 'go on with an interrupted run from its checkpoint')
-    .option('--report <file>', 'also write the JSON report to a file')
-    .addOption(threadsOption());
+    .option('--exclude <glob>', 'never prune tensors whose name matches; repeatable', texts());
 }
 
 /** Opens a model for training. */
