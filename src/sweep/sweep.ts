@@ -194,7 +194,8 @@ class Sweep {
     if (evaluate === undefined) return null;
     const before = place === undefined ? 0 : this.#workOf(place) - 1;
     const onProgress = (done: number, total: number) => this.#progress(place, 'evaluate', before + done / total);
-    const metrics = await evaluate(await model(), { signal, onProgress });
+    const measuring: Promise<Metrics> = evaluate(await model(), { signal, onProgress });
+    const metrics = await measuring;
     // An evaluator may not look at the signal.
     if (signal?.aborted) throw aborted(signal);
     return metrics;
