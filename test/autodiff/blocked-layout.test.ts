@@ -58,7 +58,7 @@ const rows: Row[] = [
     x: [3, b, 7, 8],
     weights: [b, b, 3, 2],
     attributes: { dilations: [2, 3], pads: [2, 1, 2, 2] },
-    convolutions: 3,
+    convolutions: 2,
   },
   {
     title: 'SAME_UPPER',
@@ -79,7 +79,7 @@ const rows: Row[] = [
     x: [3, b, 9, 8],
     weights: [b, b, 3, 2],
     attributes: { strides: [2, 1], dilations: [2, 3], pads: [1, 1, 2, 1] },
-    convolutions: 2,
+    convolutions: 1,
   },
   {
     title: 'ConvTranspose, whose dX is a convolution',
