@@ -2,11 +2,10 @@
 // twice the speed of those for the usual layout. The runtime itself lays out only convolutions whose weights are
 // constants, which those in training are not; its operators are there, so the graph can name them.
 import type { Attributes } from '../onnx/build/attributes.js';
-import { GraphBuilder, type NodeInput, type Value } from '../onnx/build/graph-builder.js';
-import { isStandard } from '../onnx/graph.js';
-import type { ModelProto, NodeProto } from '../onnx/schema/onnx_pb.js';
+import type { GraphBuilder, NodeInput, Value } from '../onnx/build/graph-builder.js';
+import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { blocked, importDomain } from './opsets.js';
-import { type Blocks, intAttribute, intsAttribute, stringAttribute, type ValueFacts } from './rule.js';
+import type { Blocks } from './rule.js';
 
 /** What adds the nodes. */
 export interface BlockedEmitter {
@@ -73,36 +72,24 @@ function blockedWeights({ emit, graph, blocks }: BlockedEmitter, { weights, shap
   return emit('Reshape', [turned, graph.int64(shape)]);
 }
 
-/** Replaces the model's convolutions by blocked ones where their channels fill blocks. In place. */
-export function blockConvolutions(model: ModelProto, shapes: ReadonlyMap<Value, ValueFacts>, size: number): void {
-  const { graph } = model;
-  if (graph === undefined) return;
-  const builder = GraphBuilder.extend(graph);
-  const nodes = graph.node.splice(0);
-  for (const node of nodes) {
-    const conv = convOf(node, shapes);
-    if (conv === undefined || !fillsBlocks(conv, size)) {
-      graph.node.push(node);
-      continue;
-    }
-    const name = `${node.name || node.output[0]}/blocked`;
-    const emit: BlockedEmitter['emit'] = (opType, inputs, attributes) =>
-      builder.op(opType, inputs, attributes, { name });
-    blockedConv({ graph: builder, emit, blocks: blocksOf(model, builder, { name, size }) }, conv);
-    const last = graph.node.at(-1);
-    if (last !== undefined) last.output = [...node.output];
-  }
+/** What {@link blockedAffine} makes of each channel: factor x + offset + more. */
+export interface BlockedAffine {
+  readonly channels: number;
+  /** [C]. */
+  readonly factor: Value;
+  /** [C]; 0 if left out. */
+  readonly offset?: Value;
+  /** In blocks. */
+  readonly more?: Value;
 }
 
-function convOf(node: NodeProto, shapes: ReadonlyMap<Value, ValueFacts>): BlockedConv | undefined {
-  const [x = '', weights = '', bias] = node.input;
-  const facts = shapes.get(weights);
-  if (node.opType !== 'Conv' || !isStandard(node) || facts?.dtype !== 'float32') return undefined;
-  const autoPad = stringAttribute(node, 'auto_pad', 'NOTSET');
-  const attributes = {
-    strides: intsAttribute(node, 'strides') ?? [1, 1],
-    dilations: intsAttribute(node, 'dilations') ?? [1, 1],
-    ...(autoPad === 'NOTSET' ? { pads: intsAttribute(node, 'pads') ?? [0, 0, 0, 0] } : { auto_pad: autoPad }),
-  };
-  return { x, weights, shape: facts.shape, group: intAttribute(node, 'group', 1), bias: bias || undefined, attributes };
+/** a x + b for each channel, in and of blocks: a depthwise convolution of one pixel, as fast as a Relu. */
+export function blockedAffine({ graph, blocks, emit }: BlockedEmitter, x: Value, affine: BlockedAffine): Value {
+  const { channels, factor, offset = null, more } = affine;
+  const weights = emit('Reshape', [factor, graph.int64([channels, 1, 1, 1])]);
+  const window = { kernel_shape: [1, 1], strides: [1, 1], dilations: [1, 1], pads: [0, 0, 0, 0] };
+  return blocks.emit('Conv', [x, weights, offset, ...(more === undefined ? [] : [more])], {
+    ...window,
+    group: channels,
+  });
 }

@@ -35,6 +35,14 @@ export interface GradientOptions extends PathEnds {
  *   nodes on the way that have no rule.
  */
 export function addGradients(model: ModelProto, options: GradientOptions): Map<Value, Value> {
+  return differentiate(model, options).gradients;
+}
+
+/** As {@link addGradients}; also the shape and type of every value that became part of a gradient on the way. */
+export function differentiate(
+  model: ModelProto,
+  options: GradientOptions,
+): { readonly gradients: Map<Value, Value>; readonly facts: ReadonlyMap<Value, ValueFacts> } {
   const { graph } = model;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   checkOptions(options);
@@ -43,7 +51,8 @@ export function addGradients(model: ModelProto, options: GradientOptions): Map<V
   const walk = new Walk(model, GraphBuilder.extend(graph), { ...options, active: path.active });
   walk.seed(options.loss);
   for (const node of path.nodes.toReversed()) walk.visit(node);
-  return new Map(options.wrt.map((target) => [target, walk.name(target)]));
+  const gradients = new Map(options.wrt.map((target) => [target, walk.name(target)]));
+  return { gradients, facts: walk.facts };
 }
 
 function checkOptions({ loss, wrt, shapes }: GradientOptions): void {
@@ -74,6 +83,8 @@ class Walk {
   readonly #graph: GraphBuilder;
   readonly #known: Known;
   readonly #parts = new Map<Value, Value[]>();
+  /** Of the values in `#parts`, and of their sums. */
+  readonly facts = new Map<Value, ValueFacts>();
 
   constructor(model: ModelProto, graph: GraphBuilder, known: Known) {
     this.#model = model;
@@ -104,6 +115,7 @@ class Walk {
       if (gradient === null || input === undefined || !context.needs(index)) continue;
       const value = typeof gradient === 'string' ? gradient : unbroadcast(context, input, gradient);
       this.#parts.set(input, [...(this.#parts.get(input) ?? []), value]);
+      this.facts.set(value, this.#facts(input));
     }
   }
 
@@ -153,6 +165,7 @@ class Walk {
     if (parts === undefined || parts.length <= 1) return parts?.[0];
     const total = this.#graph.op('Sum', parts, {}, { name: `${value}/grad/sum` });
     this.#parts.set(value, [total]);
+    this.facts.set(total, this.#facts(value));
     return total;
   }
 

@@ -47,7 +47,7 @@ function isReal(facts: ValueFacts | undefined): boolean {
 }
 
 /** What the subgraphs of If, Loop and Scan read from the graph around them (and more: their own values too). */
-function outerValues(node: NodeProto): Value[] {
+export function outerValues(node: NodeProto): Value[] {
   return node.attribute
     .flatMap(({ g, graphs }) => (g === undefined ? graphs : [g, ...graphs]))
     .flatMap(({ node: inner }) => inner.flatMap((each) => [...each.input, ...outerValues(each)]));

@@ -55,6 +55,9 @@ export interface RuleContext {
   readonly blocks?: Blocks | undefined;
 }
 
+/** What adds plain nodes: a rule's context, or another. */
+export type NodeEmitter = Pick<RuleContext, 'graph' | 'opset' | 'emit'>;
+
 export type Rule = (context: RuleContext) => Gradients;
 
 /** Marks an operator whose gradient is zero everywhere or that has none, on purpose: nothing flows through it. */
@@ -133,7 +136,7 @@ export function again(context: RuleContext, inputs: readonly NodeInput[], withou
 }
 
 /** Sum over axes; ReduceSum takes them as an input since opset 13. */
-export function sum(context: RuleContext, value: Value, axes: readonly number[], keepDims: boolean): Value {
+export function sum(context: NodeEmitter, value: Value, axes: readonly number[], keepDims: boolean): Value {
   const keepdims = keepDims ? 1 : 0;
   return context.opset >= 13
     ? context.emit('ReduceSum', [value, context.graph.int64(axes)], { keepdims })
@@ -141,7 +144,7 @@ export function sum(context: RuleContext, value: Value, axes: readonly number[],
 }
 
 /** Mean over axes; ReduceMean takes them as an input since opset 18. */
-export function mean(context: RuleContext, value: Value, axes: readonly number[], keepDims: boolean): Value {
+export function mean(context: NodeEmitter, value: Value, axes: readonly number[], keepDims: boolean): Value {
   const keepdims = keepDims ? 1 : 0;
   return context.opset >= 18
     ? context.emit('ReduceMean', [value, context.graph.int64(axes)], { keepdims })

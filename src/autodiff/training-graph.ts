@@ -4,8 +4,8 @@ import { SecateurError } from '../errors.js';
 import type { Value } from '../onnx/build/graph-builder.js';
 import { valueInfo } from '../onnx/build/tensors.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
-import { blockConvolutions } from './blocked-layout.js';
-import { addGradients, type GradientOptions } from './gradient.js';
+import { blockOperators } from './blocked-operators.js';
+import { differentiate, type GradientOptions } from './gradient.js';
 import { moveToInputs } from './parameter-inputs.js';
 
 export interface TrainingGraphOptions extends GradientOptions {
@@ -31,8 +31,7 @@ export function buildTrainingGraph(model: ModelProto, options: TrainingGraphOpti
     throw new SecateurError('INVALID_OPTION', 'Expected at least one parameter to train, got none');
   }
   const training = clone(ModelProtoSchema, model);
-  const gradients = addGradients(training, options);
-  if (options.channelBlock !== undefined) blockConvolutions(training, options.shapes, options.channelBlock);
+  const { gradients, facts } = differentiate(training, options);
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INTERNAL', 'Expected a graph');
   const { loss, running = new Map<Value, Value>() } = options;
@@ -45,5 +44,7 @@ export function buildTrainingGraph(model: ModelProto, options: TrainingGraphOpti
     const shape = inputs.has(like) ? facts.shape.map((_, axis) => `${like}.${axis}`) : facts.shape;
     return valueInfo(name, facts.dtype, shape);
   });
+  const { channelBlock } = options;
+  if (channelBlock !== undefined) blockOperators(training, new Map([...options.shapes, ...facts]), channelBlock);
   return { model: training, gradients };
 }

@@ -1,6 +1,6 @@
 // A model made ready to train: the graph of a step, the graph of an evaluation, and the parameters that both take as
 // inputs. Pure preparation: nothing is trained here, and no session stays open.
-import { blockConvolutions } from '../autodiff/blocked-layout.js';
+import { blockOperators } from '../autodiff/blocked-operators.js';
 import { toInferenceMode } from '../autodiff/inference-mode.js';
 import { parametersAsInputs } from '../autodiff/parameter-inputs.js';
 import { buildTrainingGraph } from '../autodiff/training-graph.js';
@@ -62,7 +62,7 @@ export async function prepareTraining(
   const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock, running: mode.running };
   const { model: training, gradients } = buildTrainingGraph(mode.model, wanted);
   const evaluation = parametersAsInputs(toInferenceMode(model), [...names, ...mode.running.keys()], shapes);
-  if (channelBlock !== undefined) blockConvolutions(evaluation, shapes, channelBlock);
+  if (channelBlock !== undefined) blockOperators(evaluation, shapes, channelBlock);
   const buffers = [...mode.running].map(([name, next]) => ({ name, shape: shapes.get(name)?.shape ?? [], next }));
   return {
     ...evaluable,

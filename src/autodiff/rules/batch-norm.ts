@@ -2,7 +2,18 @@
 import { float } from '../../onnx/build/attributes.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
 import { arithmetic } from '../arithmetic.js';
-import { floatAttribute, input, intAttribute, type Rule, type RuleContext, type RuleFamily, sum } from '../rule.js';
+import { batchMean, blockedCentred, inverseDeviation } from '../blocked-batch-norm.js';
+import { blockedAffine } from '../blocked-layout.js';
+import {
+  type Blocks,
+  floatAttribute,
+  input,
+  intAttribute,
+  type Rule,
+  type RuleContext,
+  type RuleFamily,
+  sum,
+} from '../rule.js';
 
 interface BatchNorm {
   readonly mean: Value;
@@ -37,7 +48,9 @@ function sumOverBatch(c: RuleContext, x: Value): Value {
 // 0.7 ms; without normalising x first, which loses digits where the mean is large, 3.2, 1.3 and 0.6; with Mul and Add
 // instead of affine 3.6, 1.5 and 0.9; dot products by FusedMatMul 2.9, 1.7 and 1.5. Forward by the runtime's own
 // operator: 0.9, 0.4 and 0.2.
-function batchStatistics(c: RuleContext, { mean, variance, epsilon }: BatchNorm) {
+function batchStatistics(c: RuleContext, norm: BatchNorm) {
+  const { mean, variance, epsilon } = norm;
+  if (c.blocks !== undefined && fillsBlocks(c, c.blocks)) return blockedStatistics(c, norm, c.blocks);
   const { add, div, mul, of } = arithmetic(c, input(c, 1));
   const { zeros, ones } = perChannel(c);
   const normalised = c.emit('BatchNormalization', [input(c, 0), ones, zeros, mean, variance], {
@@ -51,6 +64,32 @@ function batchStatistics(c: RuleContext, { mean, variance, epsilon }: BatchNorm)
     return add(affine(c, c.dY, factor), affine(c, normalised, mul(share, dScale), mul(share, dB)));
   };
   return [c.needs(0) ? dX() : null, dScale, dB];
+}
+
+function fillsBlocks(c: RuleContext, { size }: Blocks): boolean {
+  const { shape, dtype } = c.facts(input(c, 0));
+  return dtype === 'float32' && shape.length === 4 && (shape[1] ?? 0) % size === 0;
+}
+
+// The same in blocks, from x - m, which the forward pass has computed: 3.1 ms for [128,16,32,32].
+function blockedStatistics(c: RuleContext, { mean, variance, epsilon }: BatchNorm, blocks: Blocks) {
+  const { graph, emit, opset } = c;
+  const { mul, of } = arithmetic(c, input(c, 1));
+  const to = { graph, emit, opset, blocks };
+  const channels = c.facts(input(c, 0)).shape[1] ?? 0;
+  const dY = blocks.emit('ReorderInput', [c.dY]);
+  const centred = blockedCentred(to, { x: input(c, 0), mean, channels });
+  const [share, product] = [batchMean(to, dY), batchMean(to, emit('Mul', [dY, centred]))];
+  const inverse = inverseDeviation(to, { variance, epsilon });
+  const count = elementsPerChannel(c);
+  const dX = () => {
+    const factor = mul(input(c, 1), inverse);
+    const negative = of('Neg', factor);
+    const slope = mul(mul(negative, product), mul(inverse, inverse));
+    const rest = blockedAffine(to, centred, { channels, factor: slope, offset: mul(negative, share) });
+    return blocks.emit('ReorderOutput', [blockedAffine(to, dY, { channels, factor, more: rest })], { channels });
+  };
+  return [c.needs(0) ? dX() : null, mul(mul(product, inverse), count), mul(share, count)];
 }
 
 function elementsPerChannel(c: RuleContext): Value {
