@@ -170,7 +170,7 @@ function residualBlock(training: 0 | 1) {
     return z;
   };
   // The operator writes new statistics over those that it is given.
-  const positive = ([mean = '', variance = '']) => [g.op('Neg', [mean]), g.op('Exp', [variance])];
+  const positive = ([mean = '', variance = '']: readonly string[]) => [g.op('Neg', [mean]), g.op('Exp', [variance])];
   g.input('x', 'float32', shapes.x ?? []);
   const hidden = g.op('Relu', [unit('x', 'first')]);
   const y = g.op('LeakyRelu', [g.op('Add', [unit(hidden, 'second'), 'x'])], { alpha: float(0.1) });

@@ -67,9 +67,18 @@ function interleavedImages(
     lanes === blocks.size ? blocks.emit('ReorderInput', [x]) : c.emit('Transpose', [x], { perm: [0, 2, 3, 1] });
   const rows = c.emit('Reshape', [pixels, c.graph.int64([-1, planes, height, width * lanes])]);
   const begins = c.graph.int64([0, 0, 0, at(geometry.pads, 1) * lanes]);
-  const ends = c.graph.int64([0, Math.min(0, missingAtEnd(geometry, 0)), missingAtEnd(geometry, 1) * lanes]);
+  const cut = Math.min(0, missingAtEnd(geometry, 0));
+  const ends = c.graph.int64([0, cut, missingAtEnd(geometry, 1) * lanes]);
   const padded = c.emit('Pad', [rows, c.emit('Concat', [begins, missing, ends], { axis: 0 })]);
-  return blocks.emit('ReorderInput', [c.emit('Transpose', [padded], { perm: [1, 0, 2, 3] })]);
+  // A Transpose copies even where it changes nothing.
+  const apart =
+    planes === 1
+      ? c.emit('Reshape', [
+          padded,
+          c.graph.int64([1, -1, height + cut, (width + at(geometry.pads, 1) + missingAtEnd(geometry, 1)) * lanes]),
+        ])
+      : c.emit('Transpose', [padded], { perm: [1, 0, 2, 3] });
+  return blocks.emit('ReorderInput', [apart]);
 }
 
 /** dY, [N, M, height, width], as blocked weights [M / b, N / b, pixels, b of N, b of M], declared as [M, N, ...]. */
