@@ -24,6 +24,15 @@ export interface GraphLoss {
    * model, under their own names. @default inputs that are named like an output of the model
    */
   readonly inputs?: Readonly<Record<string, Value>>;
+  /** Values of the loss that count as constants: nothing flows back through them. @default [] */
+  readonly constants?: readonly Value[];
+}
+
+/** A loss as a part of the model. */
+export interface MergedLoss {
+  readonly loss: Value;
+  /** Values that nothing flows back through. */
+  readonly constants: readonly Value[];
 }
 
 /**
@@ -32,7 +41,7 @@ export interface GraphLoss {
  * @throws SecateurError INVALID_OPTION where the loss does not fit the model; UNSUPPORTED where it has functions of its
  *   own or another operator set.
  */
-export function mergeLoss(builder: GraphBuilder, model: ModelProto, loss: GraphLoss): Value {
+export function mergeLoss(builder: GraphBuilder, model: ModelProto, loss: GraphLoss): MergedLoss {
   const own = clone(ModelProtoSchema, loss.model);
   const { graph } = own;
   const [output, ...others] = graph?.output ?? [];
@@ -53,7 +62,12 @@ export function mergeLoss(builder: GraphBuilder, model: ModelProto, loss: GraphL
   for (const node of graph.node) builder.graph.node.push(renamed(node, names, builder));
   const result = names.get(output.name);
   if (result === undefined) throw new SecateurError('INVALID_OPTION', `Expected the loss to compute ${output.name}`);
-  return builder.op('Reshape', [result, builder.int64([])], {}, { name: 'loss/scalar' });
+  const constants = (loss.constants ?? []).map((value) => {
+    const merged = names.get(value);
+    if (merged !== undefined) return merged;
+    throw new SecateurError('INVALID_OPTION', `Expected constants to be values of the loss, got ${value}`);
+  });
+  return { loss: builder.op('Reshape', [result, builder.int64([])], {}, { name: 'loss/scalar' }), constants };
 }
 
 /** The loss may use what the model uses, and operator sets that it does not use. */

@@ -5,10 +5,10 @@ import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
 import type { Dimension } from '../onnx/build/tensors.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { type CrossEntropy, crossEntropy, type Summation } from './cross-entropy.js';
-import { claim, type GraphLoss, mergeLoss } from './graph-loss.js';
+import { claim, type GraphLoss, type MergedLoss, mergeLoss } from './graph-loss.js';
 import { opsetOf } from './opsets.js';
 
-export type { CrossEntropy, GraphLoss };
+export type { CrossEntropy, GraphLoss, MergedLoss };
 
 /** Means over all elements of targets float32 in the output's shape: squares, magnitudes, or cross entropy of bits. */
 export interface ElementLoss {
@@ -26,11 +26,11 @@ export interface LossOptions {
 /**
  * Adds a loss and its input of targets to the model, in place, and declares the loss, float32 [], as an output.
  *
- * @returns the loss's name, `loss` where that is free.
+ * @returns the loss's name, `loss` where that is free, and the values that the gradients stop at.
  * @throws SecateurError INVALID_OPTION where the output does not exist or an option is out of range; UNSUPPORTED where
  *   a graph cannot be merged.
  */
-export function appendLoss(model: ModelProto, options: LossOptions): Value {
+export function appendLoss(model: ModelProto, options: LossOptions): MergedLoss {
   const { graph } = model;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   if (!graph.node.some((node) => node.output.includes(options.output))) {
@@ -40,13 +40,19 @@ export function appendLoss(model: ModelProto, options: LossOptions): Value {
     );
   }
   const builder = GraphBuilder.extend(graph);
-  const name = builder.op('Identity', [scalarLoss(builder, model, options)], {}, { name: 'loss' });
+  const { loss: given } = options;
+  const { loss, constants } =
+    given.type === 'graph'
+      ? mergeLoss(builder, model, given)
+      : { loss: scalarLoss(builder, model, { ...options, loss: given }), constants: [] };
+  const name = builder.op('Identity', [loss], {}, { name: 'loss' });
   builder.output(name, 'float32', []);
-  return name;
+  return { loss: name, constants };
 }
 
-function scalarLoss(builder: GraphBuilder, model: ModelProto, { output, loss, target = 'target' }: LossOptions): Value {
-  if (loss.type === 'graph') return mergeLoss(builder, model, loss);
+type OwnLoss = LossOptions & { readonly loss: CrossEntropy | ElementLoss };
+
+function scalarLoss(builder: GraphBuilder, model: ModelProto, { output, loss, target = 'target' }: OwnLoss): Value {
   const scope = builder.scope('loss');
   const shape = declaredShape(model, output);
   claim(GraphBuilder.extend(builder.graph), target);

@@ -17,6 +17,8 @@ export interface PathEnds {
   readonly loss: Value;
   readonly wrt: readonly Value[];
   readonly shapes: ReadonlyMap<Value, ValueFacts>;
+  /** Values that count as constants. @default [] */
+  readonly constants?: readonly Value[];
 }
 
 /**
@@ -24,13 +26,16 @@ export interface PathEnds {
  *
  * @throws SecateurError UNSUPPORTED with all nodes on the path that have no rule.
  */
-export function pathBetween(nodes: readonly NodeProto[], { loss, wrt, shapes }: PathEnds): Path {
+export function pathBetween(nodes: readonly NodeProto[], { loss, wrt, shapes, constants = [] }: PathEnds): Path {
   const active = new Set(wrt);
+  const fixed = new Set(constants);
   const carries = (node: NodeProto) =>
     ruleOf(node) !== noGradient && [...node.input, ...outerValues(node)].some((value) => active.has(value));
   for (const node of nodes) {
     if (!carries(node)) continue;
-    for (const value of node.output) if (value !== '' && isReal(shapes.get(value))) active.add(value);
+    for (const value of node.output) {
+      if (value !== '' && !fixed.has(value) && isReal(shapes.get(value))) active.add(value);
+    }
   }
   const wanted = new Set([loss]);
   const onPath = nodes.toReversed().filter((node) => {

@@ -3,9 +3,10 @@
 // A head is [N, anchors * (5 + classes), size / stride, size / stride]. Its channels go anchor by anchor, and for each:
 // x and y of the centre in the cell (logits), logarithms of width and height over the anchor's, objectness (a logit),
 // then a logit a class.
+import { clone } from '@bufbuild/protobuf';
 import { type Head, yolov4Heads, yolov4TinyHeads } from '../../models/yolov4/heads.js';
-import { SecateurError } from '../errors.js';
-import type { ModelProto, ValueInfoProto } from '../onnx/schema/onnx_pb.js';
+import { invalidOption, SecateurError } from '../errors.js';
+import { type ModelProto, ModelProtoSchema, type ValueInfoProto } from '../onnx/schema/onnx_pb.js';
 
 export type { Head };
 
@@ -52,6 +53,31 @@ export function detectionNetwork(model: ModelProto): DetectionNetwork {
     return { input: name, size, classes, heads };
   }
   throw notHeads(`anchors * (${boxChannels} + classes) channels with the same classes in all heads`, model);
+}
+
+/**
+ * A copy of a model for pictures of another size; its tensors are shared. The layers stay as they are.
+ *
+ * @throws SecateurError INVALID_OPTION where the size is no multiple of the coarsest stride.
+ */
+export function withInputSize(model: ModelProto, size: number): ModelProto {
+  const network = detectionNetwork(model);
+  if (size === network.size) return model;
+  const stride = Math.max(...network.heads.map((head) => head.stride));
+  if (!(Number.isInteger(size / stride) && size > 0)) throw invalidOption('size', `a multiple of ${stride}`, size);
+  const copy = clone(ModelProtoSchema, model);
+  const sides = new Map([
+    [network.input, size],
+    ...network.heads.map((head) => [head.output, size / head.stride] as const),
+  ]);
+  for (const value of [...(copy.graph?.input ?? []), ...(copy.graph?.output ?? [])]) {
+    const side = sides.get(value.name);
+    const dims = value.type?.value.case === 'tensorType' ? (value.type.value.value.shape?.dim ?? []) : [];
+    if (side === undefined) continue;
+    for (const dim of dims.slice(2)) dim.value = { case: 'dimValue', value: BigInt(side) };
+  }
+  if (copy.graph !== undefined) copy.graph.valueInfo = [];
+  return copy;
 }
 
 /** The names of the classes where the model's metadata (`names`, a JSON array) have them. */

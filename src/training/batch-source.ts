@@ -10,7 +10,16 @@ import type { Evaluable } from './evaluable.js';
  * Batches; or feeds by input name (with the labels under the name that `trainer.trainable.target` has), from an iterable
  * that begins anew each epoch, or from a function that is called once an epoch.
  */
-export type BatchSource = Batches | FeedSource | ((epoch: number) => FeedSource);
+export type BatchSource = Batches | EpochSource | FeedSource | ((epoch: number) => FeedSource);
+
+/** Feeds of which it is known how many an epoch has, and that can begin at any of them. */
+export interface EpochSource {
+  readonly perEpoch: number;
+  /** What a run must have in common with the one that it continues: plain JSON. */
+  readonly plan: Readonly<Record<string, unknown>>;
+  /** The rest of an epoch from a batch on, in memory that is not used again. */
+  epoch(epoch: number, from: number): FeedSource;
+}
 
 export interface SourceBatch {
   readonly feeds: Feeds;
@@ -27,7 +36,11 @@ type Made = Omit<SourceBatch, 'counted'>;
 
 /** Batches an epoch, where the source says so. */
 export function batchesPerEpoch(source: BatchSource): number | undefined {
-  return source instanceof Batches ? source.perEpoch : undefined;
+  return source instanceof Batches || isEpochSource(source) ? source.perEpoch : undefined;
+}
+
+export function isEpochSource(source: BatchSource): source is EpochSource {
+  return !(source instanceof Batches) && 'perEpoch' in source && 'plan' in source;
 }
 
 /**
@@ -41,9 +54,8 @@ export async function* epochOf(
   epoch: number,
   from = 0,
 ): AsyncGenerator<SourceBatch, void, undefined> {
-  const made = source instanceof Batches ? ownBatches(source, evaluable, epoch, from) : others(source, epoch, from);
   let count = 0;
-  for await (const batch of prefetch(made)) {
+  for await (const batch of prefetch(made(source, evaluable, epoch, from))) {
     checkFeeds(batch.feeds, evaluable.inputs, batch.batch);
     count += 1;
     yield { ...batch, counted: countLabels(batch, evaluable) };
@@ -53,6 +65,11 @@ export async function* epochOf(
     'INVALID_DATA',
     `Expected at least one batch of data in epoch ${epoch}, got none; a generator ends with its first epoch: give a function`,
   );
+}
+
+function made(source: BatchSource, evaluable: Evaluable, epoch: number, from: number) {
+  if (source instanceof Batches) return ownBatches(source, evaluable, epoch, from);
+  return isEpochSource(source) ? ofEpoch(source, epoch, from) : others(source, epoch, from);
 }
 
 function* ownBatches(source: Batches, evaluable: Evaluable, epoch: number, from: number): Generator<Made> {
@@ -69,12 +86,22 @@ async function* others(
 ): AsyncGenerator<Made> {
   let batch = 0;
   for await (const feeds of typeof source === 'function' ? source(epoch) : source) {
-    if (batch >= from) {
-      const [first] = Object.values(feeds);
-      yield { feeds, samples: first?.dims[0] ?? 1, batch, hand: 'copy' };
-    }
+    if (batch >= from) yield { feeds, samples: samplesOf(feeds), batch, hand: 'copy' };
     batch += 1;
   }
+}
+
+async function* ofEpoch(source: EpochSource, epoch: number, from: number): AsyncGenerator<Made> {
+  let batch = from;
+  for await (const feeds of source.epoch(epoch, from)) {
+    yield { feeds, samples: samplesOf(feeds), batch, hand: 'over' };
+    batch += 1;
+  }
+}
+
+/** The length of the first feed. */
+function samplesOf(feeds: Feeds): number {
+  return Object.values(feeds)[0]?.dims[0] ?? 1;
 }
 
 function onlyInput({ inputs, target }: Evaluable): string {

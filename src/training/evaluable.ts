@@ -2,7 +2,13 @@
 // beyond that to train it is in trainable.ts.
 import { createHash } from 'node:crypto';
 import { clone, toBinary } from '@bufbuild/protobuf';
-import { appendLoss, type CrossEntropy, type ElementLoss, type GraphLoss } from '../autodiff/losses.js';
+import {
+  appendLoss,
+  type CrossEntropy,
+  type ElementLoss,
+  type GraphLoss,
+  type MergedLoss,
+} from '../autodiff/losses.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import type { FeedSpecification } from '../data/feeds.js';
 import { SecateurError } from '../errors.js';
@@ -40,19 +46,19 @@ export interface Evaluable {
 }
 
 /**
- * A copy of the model with a loss.
+ * A copy of the model with a loss, and the values that its gradients stop at.
  *
  * @throws SecateurError INVALID_OPTION, UNSUPPORTED, NO_RUNTIME, RUNTIME.
  */
 export async function withLoss(
   model: ModelProto,
   options: LossChoice = {},
-): Promise<{ model: ModelProto; evaluable: Evaluable }> {
+): Promise<{ model: ModelProto; evaluable: Evaluable; constants: MergedLoss['constants'] }> {
   const copy = clone(ModelProtoSchema, model);
   const output = lossOutput(copy, options.lossOutput);
   const loss = await resolveLoss(copy, output, options);
   const before = new Set(copy.graph?.input.map(({ name }) => name));
-  const name = appendLoss(copy, {
+  const { loss: name, constants } = appendLoss(copy, {
     output,
     loss,
     target: unusedName(copy, loss.type === 'crossEntropy' ? 'labels' : 'target'),
@@ -69,7 +75,7 @@ export async function withLoss(
     classes: loss.type === 'crossEntropy' ? loss.classes : undefined,
     ignoreIndex: loss.type === 'crossEntropy' ? (loss.ignoreIndex ?? -100) : undefined,
   };
-  return { model: copy, evaluable };
+  return { model: copy, evaluable, constants };
 }
 
 /** The output to compare, by name or because there is only one. */

@@ -52,12 +52,12 @@ export async function writeGradient(
   const { wrt, output, signal } = options;
   const source = typeof model === 'string' ? readWholeModel(model) : model;
   const targets = findTargets(source, wrt);
-  const { model: forward, evaluable } = await withLoss(source, options);
+  const { model: forward, evaluable, constants } = await withLoss(source, options);
   const mode = toTrainingMode(forward);
   const graph = mode.model.graph as GraphProto;
   const nodes = { forward: graph.node.length };
   const shapes = await probeShapes(mode.model, options.inputShapes);
-  const gradients = addGradients(mode.model, { loss: evaluable.loss, wrt: targets, shapes });
+  const gradients = addGradients(mode.model, { loss: evaluable.loss, wrt: targets, shapes, constants });
   graph.output = [valueInfo(evaluable.loss, 'float32', []), ...declare(graph, gradients, shapes)];
   if (signal?.aborted) throw aborted(signal);
   await writeModel(output, mode.model);

@@ -5,7 +5,6 @@ import { SecateurError } from '../errors.js';
 import { readModel } from '../onnx/load.js';
 import { materialize } from '../onnx/payload.js';
 import { type ModelProto, ModelProtoSchema, type TensorProto } from '../onnx/schema/onnx_pb.js';
-import { writeModel } from '../onnx/write.js';
 import { channelBlock } from './channel-block.js';
 import { nativeGrouping } from './grouping.js';
 import { ParameterStore } from './parameter-store.js';
@@ -79,19 +78,13 @@ function initializer(model: ModelProto, name: string): TensorProto {
   return found;
 }
 
-/** Writes the model; with `averages`, with the moving averages of that store in place of the parameters. */
-export async function saveModel(
-  path: string,
-  model: ModelProto,
-  { parameters }: Trainable,
-  averages: ParameterStore | undefined,
-): Promise<void> {
-  if (averages === undefined) return await writeModel(path, model);
+/** A copy of the model whose parameters are views of the moving averages of a store. */
+export function withAverages(model: ModelProto, { parameters }: Trainable, store: ParameterStore): ModelProto {
   const copy = clone(ModelProtoSchema, model);
-  const views = averages.views('average');
+  const views = store.views('average');
   for (const [index, { name }] of parameters.entries()) {
     const view = views[index] ?? new Float32Array(0);
     initializer(copy, name).rawData = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
   }
-  await writeModel(path, copy);
+  return copy;
 }

@@ -53,13 +53,13 @@ export async function prepareTraining(
   options: TrainableOptions = {},
   { channelBlock }: Layout = {},
 ): Promise<Trainable> {
-  const { model, evaluable } = await withLoss(source, options);
+  const { model, evaluable, constants } = await withLoss(source, options);
   const { granularity, exclude } = options;
   const { parameters, grouping } = groupParameters(model, findParameters(model, options), granularity, exclude);
   const mode = toTrainingMode(model, { frozen: unwanted(model, options), seed: (options.seed ?? 0) % 2 ** 31 });
   const shapes = await probeShapes(mode.model, options.inputShapes);
   const names = parameters.map(({ name }) => name);
-  const wanted = { loss: evaluable.loss, wrt: names, shapes, channelBlock, running: mode.running };
+  const wanted = { loss: evaluable.loss, wrt: names, shapes, constants, channelBlock, running: mode.running };
   const { model: training, gradients } = buildTrainingGraph(mode.model, wanted);
   const evaluation = parametersAsInputs(toInferenceMode(model), [...names, ...mode.running.keys()], shapes);
   if (channelBlock !== undefined) blockOperators(evaluation, shapes, channelBlock);

@@ -2,12 +2,13 @@
 // and evaluations; what to do when is the methods' business (methods/).
 import { aborted, SecateurError } from '../errors.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
+import { writeModel } from '../onnx/write.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { type BatchSource, batchesPerEpoch, epochOf, type SourceBatch } from './batch-source.js';
 import { EngineClient } from './engine/client.js';
 import type { StepResult } from './engine/plan.js';
 import { type EvaluateOptions, type Evaluation, evaluateBatches } from './evaluation.js';
-import { type LoadedTrainable, loadTrainable, saveModel } from './model-file.js';
+import { type LoadedTrainable, loadTrainable, withAverages } from './model-file.js';
 import type { OptimizerOptions } from './optimizer.js';
 import type { ParameterStore } from './parameter-store.js';
 import { type PhaseRate, phaseSchedule } from './phase-rate.js';
@@ -241,6 +242,12 @@ export class Trainer {
     );
   }
 
+  /** The model with its parameters as they are, or as their moving average where one is kept. They are views. */
+  modelWith(weights: 'current' | 'average'): ModelProto {
+    const { model, trainable, store } = this.#parts;
+    return weights === 'average' && store.has('average') ? withAverages(model, trainable, store) : model;
+  }
+
   /** Weights that take part in pruning. */
   get prunableWeights(): number {
     const pruned = this.trainable.parameters.filter(({ prune }) => prune);
@@ -267,8 +274,7 @@ export class Trainer {
   /** Writes the model with its parameters as they are now, or as their moving average, atomically. */
   async save(path: string, { weights = 'current' }: { weights?: 'current' | 'average' } = {}): Promise<void> {
     if (this.#closed) throw new SecateurError('INVALID_OPTION', 'Expected an open trainer, got one that was closed');
-    const { model, trainable, store } = this.#parts;
-    const saving = saveModel(path, model, trainable, weights === 'average' && store.has('average') ? store : undefined);
+    const saving = writeModel(path, this.modelWith(weights));
     this.#saving = Promise.allSettled([this.#saving, saving]);
     await saving;
   }

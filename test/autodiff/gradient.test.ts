@@ -112,7 +112,7 @@ test('LeNet-5: all eight gradients, and a batch of another size', async () => {
   const parameters: Feeds = Object.fromEntries(
     g.graph.initializer.map((item) => [item.name, new Tensor('float32', numbers(item).slice(), item.dims.map(Number))]),
   );
-  const loss = appendLoss(model, { output: 'logits', loss: { type: 'crossEntropy', classes: 10 } });
+  const { loss } = appendLoss(model, { output: 'logits', loss: { type: 'crossEntropy', classes: 10 } });
   const batch = (size: number) => ({
     input: floats([size, 1, 28, 28], [...noise(size * 784, 3)].map(Math.abs)),
     target: labels(Array.from({ length: size }, (_, index) => index)),

@@ -20,7 +20,7 @@ function passing(dims: (number | string)[], opset = 17) {
 }
 
 async function check(model: ReturnType<typeof passing>, options: LossOptions, feeds: Feeds, wanted: number) {
-  const name = appendLoss(model, options);
+  const { loss: name } = appendLoss(model, options);
   const shapes = await probe(model, feeds);
   const { model: training } = buildTrainingGraph(model, { loss: name, wrt: ['x'], shapes });
   const session = await open(training);
@@ -94,7 +94,7 @@ test.each([11, 17])('cross entropy of a class a pixel, opset %i', async (opset) 
 test('binary cross entropy neither overflows nor loses its slope at 0', async () => {
   const model = passing([3]);
   const feeds = { x: floats([3], [200, -200, 0]), target: floats([3], [0, 1, 1]) };
-  const loss = appendLoss(model, { output: 'y', loss: { type: 'bceWithLogits' } });
+  const { loss } = appendLoss(model, { output: 'y', loss: { type: 'bceWithLogits' } });
   const { model: training } = buildTrainingGraph(model, { loss, wrt: ['x'], shapes: await probe(model, feeds) });
   const run = await (await open(training)).run(feeds);
   expect((run[loss]!.data as Float32Array)[0]).toBeCloseTo((400 + Math.log(2)) / 3, 4);
@@ -107,7 +107,7 @@ test('classes of probability 0 have neither loss nor slope, unless one is the la
   const model = passing(['N', 3]);
   const rows = [1, Number.NEGATIVE_INFINITY, 1, 0, 0, Number.NEGATIVE_INFINITY];
   const feeds = { x: floats([2, 3], rows), target: labels([0, -100]) };
-  const loss = appendLoss(model, { output: 'y', loss: { type: 'crossEntropy' } });
+  const { loss } = appendLoss(model, { output: 'y', loss: { type: 'crossEntropy' } });
   const { model: training } = buildTrainingGraph(model, { loss, wrt: ['x'], shapes: await probe(model, feeds) });
   const session = await open(training);
   const run = await session.run(feeds);
@@ -157,7 +157,7 @@ test('names that the model has are left to it', async () => {
   g.output(g.op('Neg', [y], {}, { name: 'y' }), 'float32', ['N', 3]);
   const model = modelOf(g.graph, { opset: 17 });
   const feeds = { x: floats([4, 3], z.flat()), labels: labels([2, 1, 0, 2]) };
-  const loss = appendLoss(model, { output: 'y', loss: { type: 'crossEntropy' }, target: 'labels' });
+  const { loss } = appendLoss(model, { output: 'y', loss: { type: 'crossEntropy' }, target: 'labels' });
   expect(loss).toBe('loss_1');
   const shapes = await probe(model, feeds);
   const { model: training, gradients } = buildTrainingGraph(model, { loss, wrt: [x], shapes });

@@ -50,7 +50,10 @@ const cases: Case[] = [
     { op, shapes: [[2, 1, 3], [4, 1], []] },
     { op, shapes: [[2, 3]] },
   ]),
-  ...['Identity', 'Neg', 'Abs', 'Exp', 'Relu', 'Sigmoid', 'Tanh', 'Softplus'].map((op) => ({ op, shapes: [[2, 5]] })),
+  ...['Identity', 'Neg', 'Abs', 'Atan', 'Exp', 'Relu', 'Sigmoid', 'Tanh', 'Softplus'].map((op) => ({
+    op,
+    shapes: [[2, 5]],
+  })),
   ...['Sqrt', 'Log', 'Reciprocal'].map((op) => ({ op, shapes: [[2, 5]], transform: positive })),
   { op: 'LeakyRelu', shapes: [[2, 5]], attributes: { alpha: float(0.2) } },
   { op: 'LeakyRelu', shapes: [[7]] },

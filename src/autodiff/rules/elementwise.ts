@@ -96,6 +96,11 @@ export const elementwise: RuleFamily = {
   Abs: (c) => [c.emit('Mul', [c.dY, c.emit('Sign', [input(c, 0)])])],
   // d sqrt(x) = dx / (2 y)
   Sqrt: (c) => [c.emit('Div', [c.dY, arithmetic(c).mul(output(c), 2)])],
+  // d atan(x) = dx / (1 + x^2)
+  Atan: (c) => {
+    const { add, div, mul } = arithmetic(c);
+    return [div(c.dY, add(mul(input(c, 0), input(c, 0)), 1))];
+  },
   Exp: (c) => [c.emit('Mul', [c.dY, output(c)])],
   Log: (c) => [c.emit('Div', [c.dY, input(c, 0)])],
   // d(1 / x) = -y^2 dx

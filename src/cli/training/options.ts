@@ -11,11 +11,12 @@ import {
   type TrainerOptions,
 } from '../../index.js';
 import { integer, oneOf, outputFile, real, required, texts, threadsOption } from '../options.js';
+import { addDetectionOptions, type DetectionOptions } from './detection-options.js';
 import { addLossOptions, type LossOptions, lossOf } from './loss.js';
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
-export interface TrainingOptions extends LossOptions {
+export interface TrainingOptions extends LossOptions, DetectionOptions {
   output?: string;
   data?: string;
   batch?: number;
@@ -51,7 +52,7 @@ export function addDataOptions(command: Command): Command {
 
 /** Everything else of a run of training. */
 export function addTrainingOptions(command: Command): Command {
-  const output = addDataOptions(command).option(
+  const output = addDetectionOptions(addDataOptions(command)).option(
     '-o, --output <file>',
     'ONNX file to write; may be the input (needed)',
     outputFile(),
@@ -69,7 +70,7 @@ export function addStepOptions(command: Command): Command {
   return command
     .option('--batch <n>', 'samples a step (default: 64)', integer('--batch', 1, 2 ** 31))
     .option('--seed <n>', 'decides order and augmentation (default: 0)', integer('--seed', 0, LARGEST))
-    .option('--augment <what>', 'flip, or crop:PIXELS for random shifts; repeatable', texts())
+    .option('--augment <what>', 'flip, crop:PIXELS for random shifts, or mosaic for boxes; repeatable', texts())
     .option(
       '--label-smoothing <number>',
       'spread this part of each target, [0, 1)',
@@ -95,9 +96,13 @@ export function addStepOptions(command: Command): Command {
 
 /** Opens a model for training. */
 export async function openTrainer(model: string, options: TrainingOptions): Promise<Trainer> {
+  return await Trainer.create(model, { ...lossOf(options), ...trainerOptions(options) });
+}
+
+/** All but the loss. */
+export function trainerOptions(options: TrainingOptions): Omit<TrainerOptions, 'loss' | 'lossOutput'> {
   const { accumulate, average, trainable, frozen, include, exclude, granularity, threads } = options;
-  return await Trainer.create(model, {
-    ...lossOf(options),
+  return {
     optimizer: optimizerOf(options),
     averageDecay: average ?? 0,
     ...(accumulate !== undefined && { accumulate }),
@@ -107,7 +112,7 @@ export async function openTrainer(model: string, options: TrainingOptions): Prom
     include,
     exclude,
     granularity,
-  });
+  };
 }
 
 function optimizerOf(options: TrainingOptions): NonNullable<TrainerOptions['optimizer']> {

@@ -4,17 +4,18 @@ import { existsSync } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { invalidOption } from '../../errors.js';
-import { type Batches, type MethodReport, type RunOptions, SecateurError, type Trainer } from '../../index.js';
+import { type BatchSource, type MethodReport, type RunOptions, SecateurError, type Trainer } from '../../index.js';
 import { writeAtomically } from '../../onnx/write.js';
 import { formatCount, formatPercent, formatReal, formatSeconds, formatShape, plural, printable } from '../format.js';
 import { required } from '../options.js';
 import type { CommandContext } from '../run.js';
 import { renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';
-import { openBatches, openTrainer, type TrainingOptions } from './options.js';
+import type { TrainingOptions } from './options.js';
+import { openTask } from './task.js';
 
 /** Runs a method on a model, and writes and says what came out. */
-export type Method = (trainer: Trainer, batches: Batches, options: RunOptions) => Promise<MethodReport>;
+export type Method = (trainer: Trainer, batches: BatchSource, options: RunOptions) => Promise<MethodReport>;
 
 export async function runTraining(
   model: string,
@@ -26,12 +27,11 @@ export async function runTraining(
   await checkFolders(output, options.report);
   const checkpoint = await checkpointOf(output, options);
   refuseSameFile({ '-o': output, '--report': options.report, '--checkpoint': checkpoint }, model);
-  const { batches, validation } = await openBatches(options);
-  const trainer = await openTrainer(model, options);
+  const { trainer, batches, ...measured } = await openTask(model, options);
   try {
     const report = await withCheckpointNote(checkpoint, context.terminal, () =>
       method(trainer, batches, {
-        validation,
+        ...measured,
         checkpoint,
         resume: options.resume,
         signal: context.signal,
@@ -114,15 +114,22 @@ function print(report: MethodReport, output: string, terminal: Terminal): void {
   if (report.method !== 'train') printIterations(report, terminal);
   if (report.method !== 'train') printTensors(report, terminal);
   const { before, after, epochs, seconds, sparsity } = report;
-  const accuracy = (score: typeof before) =>
-    score?.accuracy === null || score === null
-      ? `loss ${formatReal(score?.loss ?? Number.NaN)}`
-      : formatPercent(score.accuracy);
+  const worth = (score: typeof before) => {
+    if (score?.metrics !== undefined) return formatMetrics(score.metrics);
+    const loss = `loss ${formatReal(score?.loss ?? Number.NaN)}`;
+    return score === null || score.accuracy === null ? loss : formatPercent(score.accuracy);
+  };
   const removed = report.method === 'train' ? '' : `, ${formatPercent(sparsity)} of the weights removed`;
   terminal.say(
-    `${printable(output)}: ${accuracy(before)} before, ${accuracy(after)} after ${plural(epochs, 'epoch')}${removed}. ` +
+    `${printable(output)}: ${worth(before)} before, ${worth(after)} after ${plural(epochs, 'epoch')}${removed}. ` +
       `Took ${formatSeconds(seconds)}.`,
   );
+}
+
+function formatMetrics(metrics: Readonly<Record<string, number>>): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => `${name} ${formatPercent(value)}`)
+    .join(', ');
 }
 
 function printIterations({ history: { iterations } }: MethodReport, terminal: Terminal): void {

@@ -67,9 +67,10 @@ export class DetectionBatches {
   readonly size: number;
   /** Batches an epoch, at least 1. */
   readonly perEpoch: number;
+  /** How likely a mirror image and a mosaic are. */
+  readonly flip: number;
+  readonly mosaic: number;
   readonly #shuffle: boolean;
-  readonly #flip: number;
-  readonly #mosaic: number;
   readonly #pictures: PictureStore;
   #order: { epoch: number; indices: Uint32Array } | undefined;
 
@@ -87,8 +88,8 @@ export class DetectionBatches {
     this.seed = seed;
     this.size = size;
     this.#shuffle = shuffle;
-    this.#flip = flip;
-    this.#mosaic = mosaic;
+    this.flip = flip;
+    this.mosaic = mosaic;
     this.#pictures = new PictureStore(size);
     const batches = dataset.images.length / batchSize;
     this.perEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
@@ -132,8 +133,8 @@ export class DetectionBatches {
 
   /** Paints one sample, and returns its labels. All random numbers are drawn before a picture is waited for. */
   async #fill(planes: Float32Array, index: number, random: Random): Promise<BoxLabel[]> {
-    const mosaic = random.uniform() < this.#mosaic;
-    const mirrored = random.uniform() < this.#flip;
+    const mosaic = random.uniform() < this.mosaic;
+    const mirrored = random.uniform() < this.flip;
     const { length } = this.dataset.images;
     const others = mosaic ? [0, 1, 2].map(() => random.below(length)) : [];
     const tiles = await Promise.all([index, ...others].map((position) => this.#tile(this.#image(position))));

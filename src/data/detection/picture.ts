@@ -2,6 +2,7 @@
 // rotation is applied, transparency becomes grey. sharp is only loaded here, and only when a picture is.
 
 import { readFile } from 'node:fs/promises';
+import type sharp from 'sharp';
 import type { Sharp } from 'sharp';
 import { SecateurError } from '../../errors.js';
 import { ioError } from '../../io-error.js';
@@ -22,9 +23,10 @@ export interface Picture extends Size {
  *
  * @throws SecateurError UNSUPPORTED where it is not installed for this platform.
  */
-export async function loadSharp(): Promise<typeof import('sharp')['default']> {
+export async function loadSharp(): Promise<typeof sharp> {
   try {
-    return (await import('sharp')).default;
+    // Its types know no default where this is compiled to CommonJS; the module has one.
+    return ((await import('sharp')) as unknown as { default: typeof sharp }).default;
   } catch (error) {
     throw notLoaded(error);
   }

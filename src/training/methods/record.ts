@@ -1,5 +1,8 @@
 // What a run writes down while it goes: plain JSON, kept in checkpoints, and the source of every report.
 
+/** What a measurement of the caller's own found, by name, such as `ap50`. */
+export type Metrics = Readonly<Record<string, number>>;
+
 /** An epoch of training. */
 export interface EpochRecord {
   readonly phase: string;
@@ -9,6 +12,8 @@ export interface EpochRecord {
   readonly loss: number;
   /** On the data to measure with; null without classes or data. */
   readonly accuracy: number | null;
+  /** Where the run has a measurement, after the epochs that it is for. */
+  readonly metrics?: Metrics;
 }
 
 /** A projection of ADMM, and the epochs before it. */
@@ -38,6 +43,8 @@ export interface PruningRecord {
   readonly overlap: number | null;
   /** Right after the pruning, before any retraining. */
   readonly accuracy: number | null;
+  /** Where the run has a measurement. */
+  readonly metrics?: Metrics;
 }
 
 export interface RunRecord {

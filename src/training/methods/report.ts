@@ -8,7 +8,7 @@ import type { BatchSource } from '../batch-source.js';
 import type { Evaluation } from '../evaluation.js';
 import type { Trainer } from '../trainer.js';
 import { epochsOf, type Phase } from './phases.js';
-import type { EpochRecord, IterationRecord, PruningRecord } from './record.js';
+import type { EpochRecord, IterationRecord, Metrics, PruningRecord } from './record.js';
 import { type RunOptions, runPhases } from './run.js';
 
 /** A prunable tensor after a method. */
@@ -22,7 +22,12 @@ export interface TensorReport {
   sparsity: number;
 }
 
-export type Score = Pick<Evaluation, 'loss' | 'accuracy'>;
+export interface Score extends Pick<Evaluation, 'accuracy'> {
+  /** On the validation data; null without. */
+  readonly loss: number | null;
+  /** Of the run's measurement, where it has one. */
+  readonly metrics?: Metrics;
+}
 
 export interface MethodReport {
   method: 'train' | 'admm' | 'magnitude';
@@ -38,7 +43,7 @@ export interface MethodReport {
   seed: number | null;
   /** Of work, over all sittings. */
   seconds: number;
-  /** On the validation data; null without. */
+  /** On the validation data or by the measurement; null without either. */
   before: Score | null;
   after: Score | null;
   tensors: TensorReport[];
@@ -59,17 +64,11 @@ export async function runMethod(
   { method, ratio, scope, phases }: MethodPlan,
   options: RunOptions,
 ): Promise<MethodReport> {
-  const { validation, signal } = options;
   checkRatio(trainer, ratio);
-  const score = async (): Promise<Score | null> => {
-    if (validation === undefined) return null;
-    const { loss, accuracy } = await trainer.evaluate(validation, { signal });
-    return { loss, accuracy };
-  };
-  const before = await score();
+  const before = await score(trainer, options);
   const { seconds, ...history } = await runPhases(trainer, source, phases, options);
   trainer.adoptAverage();
-  const after = await score();
+  const after = await score(trainer, options);
   const tensors = tensorReports(trainer);
   const sum = (pick: (tensor: TensorReport) => number) => tensors.reduce((total, tensor) => total + pick(tensor), 0);
   return {
@@ -90,6 +89,18 @@ export async function runMethod(
     after,
     tensors,
     history,
+  };
+}
+
+/** Of the parameters as they are. */
+async function score(trainer: Trainer, { validation, measurement, signal }: RunOptions): Promise<Score | null> {
+  if (validation === undefined && measurement === undefined) return null;
+  const evaluation = validation && (await trainer.evaluate(validation, { signal }));
+  const metrics = measurement && (await measurement.of(trainer.modelWith('current'), signal));
+  return {
+    loss: evaluation?.loss ?? null,
+    accuracy: evaluation?.accuracy ?? null,
+    ...(metrics !== undefined && { metrics }),
   };
 }
 

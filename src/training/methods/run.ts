@@ -5,15 +5,16 @@ import { performance } from 'node:perf_hooks';
 import { Batches } from '../../data/batches.js';
 import { aborted, SecateurError } from '../../errors.js';
 import { Mean } from '../../metrics/mean.js';
+import type { ModelProto } from '../../onnx/schema/onnx_pb.js';
 import { checkNumber } from '../../options.js';
-import type { BatchSource } from '../batch-source.js';
+import { type BatchSource, isEpochSource } from '../batch-source.js';
 import type { ProjectionOptions } from '../parameter-store.js';
 import { phaseSchedule } from '../phase-rate.js';
 import { restoreState, saveState } from '../state.js';
 import type { Step, Trainer } from '../trainer.js';
 import { supportOverlap } from './overlap.js';
 import { type AdmmPhase, epochsOf, type Phase, type PrunePhase, type Target } from './phases.js';
-import { emptyRecord, type RunRecord } from './record.js';
+import { emptyRecord, type Metrics, type RunRecord } from './record.js';
 
 /** Where a run stands: the phase, and the epoch and batch in it that come next. */
 interface Cursor {
@@ -43,9 +44,19 @@ export interface RunProgress {
   readonly step: Step;
 }
 
+/** Measures the model between epochs, after each pruning, and at the beginning and the end. */
+export interface Measurement {
+  /** Epochs between two. @default 1 */
+  every?: number | undefined;
+  /** Gets the model with the parameters as they are, or their average; it must not keep it. */
+  of: (model: ModelProto, signal: AbortSignal | undefined) => Promise<Metrics>;
+}
+
 export interface RunOptions {
   /** Data to measure accuracy with after each epoch. */
   validation?: BatchSource | undefined;
+  /** What else to measure: for models whose worth is neither a loss nor an accuracy. */
+  measurement?: Measurement | undefined;
   /** A file that the run's state is written to after each epoch, and when it is aborted. */
   checkpoint?: string | undefined;
   /** Steps between two checkpoints, besides those after each epoch. @default only those */
@@ -186,7 +197,9 @@ class Run {
       );
     }
     const accuracy = await this.#accuracy(this.#options.signal);
-    this.#record.epochs.push({ phase: phase.name, epoch, loss: this.#epochLoss.value, accuracy });
+    const due = (epoch + 1) % (this.#options.measurement?.every ?? 1) === 0;
+    const measured = due ? await this.#measured(this.#options.signal) : {};
+    this.#record.epochs.push({ phase: phase.name, epoch, loss: this.#epochLoss.value, accuracy, ...measured });
     this.#epochLoss = new Mean();
     this.#cursor = { ...this.#cursor, ...start, epoch: this.#cursor.epoch + 1 };
     await this.#checkpoint();
@@ -208,6 +221,7 @@ class Run {
     const weights = this.#trainer.prunableWeights;
     // Not aborted here: the pruning and its record belong together.
     const accuracy = await this.#accuracy(undefined);
+    const measured = await this.#measured(undefined);
     this.#cursor.prepared = true;
     this.#record.prunings.push({
       phase: name,
@@ -216,6 +230,7 @@ class Run {
       weights,
       overlap,
       accuracy,
+      ...measured,
     });
   }
 
@@ -223,6 +238,13 @@ class Run {
     const { validation } = this.#options;
     if (validation === undefined) return null;
     return (await this.#trainer.evaluate(validation, { weights: 'average', signal })).accuracy;
+  }
+
+  async #measured(signal: AbortSignal | undefined): Promise<{ metrics?: Metrics }> {
+    const { measurement } = this.#options;
+    return measurement === undefined
+      ? {}
+      : { metrics: await measurement.of(this.#trainer.modelWith('average'), signal) };
   }
 
   #threaded(target: Target): ProjectionOptions {
@@ -267,13 +289,19 @@ class Run {
   /** What a run must have in common with the one that it continues. */
   #plan(): object {
     const { optimizer, accumulate, averageDecay } = this.#trainer.options;
-    const { seed, batchSize, perEpoch } = this.#source instanceof Batches ? this.#source : {};
     const { learningRate: _, ...fixed } = optimizer;
-    return { phases: this.#phases, seed, batchSize, perEpoch, optimizer: fixed, accumulate, averageDecay };
+    return { phases: this.#phases, ...planOf(this.#source), optimizer: fixed, accumulate, averageDecay };
   }
 }
 
-function checkOptions({ checkpointEvery }: RunOptions): void {
+function planOf(source: BatchSource): object {
+  if (isEpochSource(source)) return { perEpoch: source.perEpoch, ...source.plan };
+  const { seed, batchSize, perEpoch } = source instanceof Batches ? source : {};
+  return { seed, batchSize, perEpoch };
+}
+
+function checkOptions({ checkpointEvery, measurement }: RunOptions): void {
+  if (measurement?.every !== undefined) checkNumber('every', measurement.every, { least: 1, whole: true });
   if (checkpointEvery !== undefined) checkNumber('checkpointEvery', checkpointEvery, { least: 1, whole: true });
 }
 
@@ -287,4 +315,6 @@ function otherPlan(path: string): SecateurError {
 }
 
 /** The keys of RunOptions. */
-export const runKeys = ['validation', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'] as const;
+export const runKeys = [
+  ...['validation', 'measurement', 'checkpoint', 'checkpointEvery', 'resume', 'onProgress', 'signal'],
+] as const;

@@ -1,0 +1,41 @@
+// The options of `--task detection`.
+import type { Command } from 'commander';
+import { integer, oneOf, real } from '../options.js';
+
+export interface DetectionOptions {
+  task?: 'classification' | 'detection';
+  size?: number;
+  boxGain?: number;
+  objectnessGain?: number;
+  classGain?: number;
+  matchThreshold?: number;
+  measureEvery?: number;
+}
+
+export function addDetectionOptions(command: Command): Command {
+  return command
+    .option(
+      '--task <task>',
+      'classification or detection (default: classification)',
+      oneOf('--task', ['classification', 'detection']),
+    )
+    .option('--size <pixels>', "of detection: the input's side (default: the model's)", integer('--size', 32, 8192))
+    .option('--box-gain <number>', 'of detection: weight of the boxes (default: 5)', real('--box-gain', 0, 1e6))
+    .option('--objectness-gain <number>', 'of detection (default: 1)', real('--objectness-gain', 0, 1e6))
+    .option('--class-gain <number>', 'of detection (default: 1)', real('--class-gain', 0, 1e6))
+    .option(
+      '--match-threshold <iou>',
+      'of detection: anchors that fit a box this well answer for it too (default: 0.213)',
+      real('--match-threshold', 1e-6, 1),
+    )
+    .option(
+      '--measure-every <n>',
+      'of detection: epochs between two measurements of AP (default: 20)',
+      integer('--measure-every', 1, 1e6),
+    );
+}
+
+/** The names of the options that only `--task detection` has. */
+export const detectionOnly = [
+  ...['size', 'boxGain', 'objectnessGain', 'classGain', 'matchThreshold', 'measureEvery'],
+] as const satisfies readonly string[];

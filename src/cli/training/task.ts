@@ -1,0 +1,67 @@
+// What a task means for `train` and `retrain`: which data, which loss, which measure. Classification has a loss of the
+// user's choice; detection is YOLO's.
+import { invalidOption } from '../../errors.js';
+import {
+  type BatchSource,
+  DetectionBatches,
+  DetectionFeeds,
+  openDetection,
+  openDetectionTrainer,
+  type RunOptions,
+  type Trainer,
+} from '../../index.js';
+import { required } from '../options.js';
+import { type DetectionOptions, detectionOnly } from './detection-options.js';
+import { openBatches, openTrainer, type TrainingOptions, trainerOptions } from './options.js';
+
+/** A trainer, what to train it on, and what to measure it by. */
+export interface Task extends Pick<RunOptions, 'validation' | 'measurement'> {
+  readonly trainer: Trainer;
+  readonly batches: BatchSource;
+}
+
+export async function openTask(model: string, options: TrainingOptions): Promise<Task> {
+  if (options.task === 'detection') return await openDetectionTask(model, options);
+  for (const name of detectionOnly) {
+    if (options[name] !== undefined) throw invalidOption(flag(name), 'used with --task detection', 'another task');
+  }
+  const { batches, validation } = await openBatches(options);
+  return { trainer: await openTrainer(model, options), batches, validation };
+}
+
+/** Options of a loss and of classes, which detection has no use for. */
+const classificationOnly = ['loss', 'lossOutput', 'shape', 'labelSmoothing'] as const;
+
+async function openDetectionTask(model: string, options: TrainingOptions): Promise<Task> {
+  for (const name of classificationOnly) {
+    if (options[name] !== undefined) throw invalidOption(flag(name), 'used without --task detection', 'it');
+  }
+  const location = required(options.data, '--data WHERE', 'pictures with boxes, such as coco128 or a folder of COCO');
+  const { batch: batchSize = 16, seed = 0, size } = options;
+  const dataset = await openDetection(location, 'train');
+  const { trainer, network } = await openDetectionTrainer(model, {
+    ...trainerOptions(options),
+    ...(size !== undefined && { size }),
+    loss: lossOptions(options),
+  });
+  const batches = new DetectionBatches(dataset, { size: network.size, batchSize, seed, ...augmentations(options) });
+  return { trainer, batches: new DetectionFeeds(batches, network, { matchThreshold: options.matchThreshold }) };
+}
+
+function lossOptions({ boxGain, objectnessGain, classGain }: DetectionOptions) {
+  return { boxGain, objectnessGain, classGain };
+}
+
+/** Words of `--augment`: half of the pictures each. */
+function augmentations({ augment = [] }: TrainingOptions): { flip?: number; mosaic?: number } {
+  for (const word of augment) {
+    if (word !== 'flip' && word !== 'mosaic') {
+      throw invalidOption('--augment', 'flip or mosaic with --task detection', word);
+    }
+  }
+  return { ...(augment.includes('flip') && { flip: 0.5 }), ...(augment.includes('mosaic') && { mosaic: 0.5 }) };
+}
+
+function flag(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
