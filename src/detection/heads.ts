@@ -133,7 +133,7 @@ function publishedHeads(model: ModelProto): Head[] {
 }
 
 /** The only input that is an image of a known, square size. */
-function imageInput(model: ModelProto): { name: string; size: number } {
+export function imageInput(model: ModelProto): { name: string; size: number } {
   const filled = new Set(model.graph?.initializer.map(({ name }) => name)); // in old files they are inputs too
   const inputs = model.graph?.input.filter(({ name }) => !filled.has(name)) ?? [];
   const [first] = inputs;
@@ -152,12 +152,12 @@ function findOutput(model: ModelProto, name: string): ValueInfoProto {
 }
 
 /** Sizes; undefined where they are open. */
-function dimsOf({ type }: ValueInfoProto): (number | undefined)[] {
+export function dimsOf({ type }: ValueInfoProto): (number | undefined)[] {
   const dims = type?.value.case === 'tensorType' ? (type.value.value.shape?.dim ?? []) : [];
   return dims.map(({ value }) => (value.case === 'dimValue' && value.value > 0n ? Number(value.value) : undefined));
 }
 
-function notHeads(expected: string, model: ModelProto): SecateurError {
+export function notHeads(expected: string, model: ModelProto): SecateurError {
   const shown = model.graph?.output.map((output) => `${output.name} [${dimsOf(output).map((dim) => dim ?? '?')}]`);
   return new SecateurError(
     'UNSUPPORTED',
