@@ -1,4 +1,4 @@
-// Resize and the mirroring Pads: linear maps along one axis after another. The operator itself, applied to the identity
+// Resize, the mirroring Pads and Slice in steps: linear maps along one axis after another. The operator itself, applied to the identity
 // matrix, gives the matrix of the map along an axis; so every mode has a gradient that fits what the runtime computes,
 // without a formula for its coordinates. The matrices are constants, which the runtime computes once.
 import { SecateurError } from '../../errors.js';
@@ -107,6 +107,24 @@ export function padByMap(c: RuleContext): Value {
     return again(c, [identity(c, from[axis] ?? 0, []), pads]);
   };
   return mapBack(c, matrixOf);
+}
+
+// A row of a matrix beyond this costs more than it saves.
+const longestSliced = 128;
+
+/** The gradient of a Slice in steps, where its axes are short and known and the batch is not among them. */
+export function sliceByMap(c: RuleContext): Value | undefined {
+  const [, starts = '', ends = '', listed = '', steps = ''] = c.inputs;
+  const { shape: from } = c.facts(input(c, 0));
+  const axes = constantOf(c, listed)?.map((axis) => (axis < 0 ? axis + from.length : axis));
+  const isShort = (axis: number) => axis > 0 && (from[axis] ?? 0) <= longestSliced;
+  if (axes === undefined || !axes.every(isShort) || c.facts(starts).dtype !== 'int64') return undefined;
+  return mapBack(c, (axis) => {
+    const position = axes.indexOf(axis);
+    if (position < 0) return null;
+    const [start, end, step] = [starts, ends, steps].map((list) => element(c, list, position));
+    return again(c, [identity(c, from[axis] ?? 0, []), start ?? null, end ?? null, c.graph.int64([1]), step ?? null]);
+  });
 }
 
 export const axisMaps: RuleFamily = { Resize: resize };
