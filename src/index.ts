@@ -16,6 +16,7 @@ export { type Letterbox, loadLetterboxed } from './data/detection/letterbox.js';
 export { openDetection } from './data/detection/open.js';
 export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
 export { openDataset } from './data/open.js';
+export { type DetectionEvaluation, type EvaluateDetectionOptions, evaluateDetection } from './detection/evaluate.js';
 export { DetectionFeeds } from './detection/feeds.js';
 export type { DetectionLossOptions } from './detection/loss.js';
 export type { TargetOptions } from './detection/targets.js';

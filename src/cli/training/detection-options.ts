@@ -1,5 +1,6 @@
 // The options of `--task detection`.
 import type { Command } from 'commander';
+import { invalidOption } from '../../errors.js';
 import { integer, oneOf, real } from '../options.js';
 
 export interface DetectionOptions {
@@ -12,14 +13,19 @@ export interface DetectionOptions {
   measureEvery?: number;
 }
 
-export function addDetectionOptions(command: Command): Command {
+/** `--task` and what measuring and training of detectors share. */
+export function addTaskOptions(command: Command): Command {
   return command
     .option(
       '--task <task>',
       'classification or detection (default: classification)',
       oneOf('--task', ['classification', 'detection']),
     )
-    .option('--size <pixels>', "of detection: the input's side (default: the model's)", integer('--size', 32, 8192))
+    .option('--size <pixels>', "of detection: the input's side (default: the model's)", integer('--size', 32, 8192));
+}
+
+export function addDetectionOptions(command: Command): Command {
+  return addTaskOptions(command)
     .option('--box-gain <number>', 'of detection: weight of the boxes (default: 5)', real('--box-gain', 0, 1e6))
     .option('--objectness-gain <number>', 'of detection (default: 1)', real('--objectness-gain', 0, 1e6))
     .option('--class-gain <number>', 'of detection (default: 1)', real('--class-gain', 0, 1e6))
@@ -35,7 +41,22 @@ export function addDetectionOptions(command: Command): Command {
     );
 }
 
-/** The names of the options that only `--task detection` has. */
-export const detectionOnly = [
-  ...['size', 'boxGain', 'objectnessGain', 'classGain', 'matchThreshold', 'measureEvery'],
-] as const satisfies readonly string[];
+/** Options that mean something to one task only. */
+const only = {
+  classification: ['loss', 'lossOutput', 'shape', 'labelSmoothing'],
+  detection: ['size', 'boxGain', 'objectnessGain', 'classGain', 'matchThreshold', 'measureEvery', 'perClass'],
+} as const;
+
+/** @throws SecateurError INVALID_OPTION where an option belongs to the other task. */
+export function checkTask(options: { readonly task?: 'classification' | 'detection' }): void {
+  const { task = 'classification' } = options;
+  const other = task === 'detection' ? 'classification' : 'detection';
+  for (const name of only[other]) {
+    if (!(name in options)) continue;
+    throw invalidOption(flag(name), `used with --task ${other}`, `--task ${task}`);
+  }
+}
+
+function flag(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}

@@ -148,6 +148,6 @@ export async function openBatches(options: TrainingOptions): Promise<{ batches: 
 const EVALUATION_BATCH = 250;
 
 /** All samples once, in order. */
-export function wholeSet(dataset: Dataset): Batches {
-  return new Batches(dataset, { batchSize: EVALUATION_BATCH, shuffle: false });
+export function wholeSet(dataset: Dataset, batchSize = EVALUATION_BATCH): Batches {
+  return new Batches(dataset, { batchSize, shuffle: false });
 }

@@ -11,7 +11,7 @@ import {
   type Trainer,
 } from '../../index.js';
 import { required } from '../options.js';
-import { type DetectionOptions, detectionOnly } from './detection-options.js';
+import { checkTask, type DetectionOptions } from './detection-options.js';
 import { openBatches, openTrainer, type TrainingOptions, trainerOptions } from './options.js';
 
 /** A trainer, what to train it on, and what to measure it by. */
@@ -21,21 +21,13 @@ export interface Task extends Pick<RunOptions, 'validation' | 'measurement'> {
 }
 
 export async function openTask(model: string, options: TrainingOptions): Promise<Task> {
+  checkTask(options);
   if (options.task === 'detection') return await openDetectionTask(model, options);
-  for (const name of detectionOnly) {
-    if (options[name] !== undefined) throw invalidOption(flag(name), 'used with --task detection', 'another task');
-  }
   const { batches, validation } = await openBatches(options);
   return { trainer: await openTrainer(model, options), batches, validation };
 }
 
-/** Options of a loss and of classes, which detection has no use for. */
-const classificationOnly = ['loss', 'lossOutput', 'shape', 'labelSmoothing'] as const;
-
 async function openDetectionTask(model: string, options: TrainingOptions): Promise<Task> {
-  for (const name of classificationOnly) {
-    if (options[name] !== undefined) throw invalidOption(flag(name), 'used without --task detection', 'it');
-  }
   const location = required(options.data, '--data WHERE', 'pictures with boxes, such as coco128 or a folder of COCO');
   const { batch: batchSize = 16, seed = 0, size } = options;
   const dataset = await openDetection(location, 'train');
@@ -60,8 +52,4 @@ function augmentations({ augment = [] }: TrainingOptions): { flip?: number; mosa
     }
   }
   return { ...(augment.includes('flip') && { flip: 0.5 }), ...(augment.includes('mosaic') && { mosaic: 0.5 }) };
-}
-
-function flag(name: string): string {
-  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
