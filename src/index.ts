@@ -12,13 +12,15 @@ export type { DataOptions, Dataset, Labels, Normalization, Split } from './data/
 export { type DetectionBatch, DetectionBatches, type DetectionBatchOptions } from './data/detection/batches.js';
 export type { Box } from './data/detection/boxes.js';
 export type { BoxLabel, DetectionDataset, DetectionImage } from './data/detection/dataset.js';
-export { type Letterbox, loadLetterboxed } from './data/detection/letterbox.js';
+export { type Letterbox, loadLetterboxed, toImage } from './data/detection/letterbox.js';
 export { openDetection } from './data/detection/open.js';
 export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
 export { openDataset } from './data/open.js';
+export { type DetectOptions, Detector, type DetectorOptions } from './detection/detector.js';
 export { type DetectionEvaluation, type EvaluateDetectionOptions, evaluateDetection } from './detection/evaluate.js';
 export { DetectionFeeds } from './detection/feeds.js';
 export type { DetectionLossOptions } from './detection/loss.js';
+export type { Detection } from './detection/nms.js';
 export type { TargetOptions } from './detection/targets.js';
 export { type DetectionTrainer, type DetectionTrainerOptions, openDetectionTrainer } from './detection/trainer.js';
 export { isSecateurError, SecateurError, type SecateurErrorCode, type SecateurErrorFields } from './errors.js';

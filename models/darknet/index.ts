@@ -1,7 +1,7 @@
 // A network of Darknet (AlexeyAB/darknet) as an ONNX model: its .cfg says the layers, its .weights the numbers. Reads the
 // layers of YOLOv3 and YOLOv4; writes no files.
 import { readFileSync } from 'node:fs';
-import { invalidOption, SecateurError } from '../../src/errors.js';
+import { invalidOption } from '../../src/errors.js';
 import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
 import { ioError } from '../../src/onnx/file-source.js';
@@ -20,8 +20,8 @@ export interface ImportDarknetOptions {
   fold?: boolean | undefined;
   /** Height and width of the input in pixels, 1 to 8,192. @default the cfg's */
   size?: number | undefined;
-  /** File with the names of the classes, one a line; they become the metadata `names`. */
-  names?: string | undefined;
+  /** The names of the classes; they become the metadata `names`. */
+  names?: readonly string[] | undefined;
 }
 
 export interface ImportedDarknet {
@@ -55,11 +55,14 @@ export function importDarknet(cfg: string, weights: string, options: ImportDarkn
   const { graph } = network.build();
   const { heads, convolutions } = network;
   const classes = heads[0]?.classes ?? 0;
+  if (names !== undefined && names.length !== classes) {
+    throw invalidOption('names', `${classes} names, one a class of ${cfg}`, `${names.length} names`);
+  }
   const metadata = {
     architecture: nameAsBuilt(graph, heads) ?? 'darknet',
     heads: JSON.stringify(heads.map(({ classes: _, ...head }) => head)),
     classes: String(classes),
-    ...(names === undefined ? {} : { names: JSON.stringify(readNames(names, classes)) }),
+    ...(names === undefined ? {} : { names: JSON.stringify(names) }),
   };
   return { model: modelOf(graph, { opset, metadata }), convolutions, seen: file.seen };
 }
@@ -81,17 +84,4 @@ function readText(path: string): string {
   } catch (error) {
     throw ioError('read', path, error);
   }
-}
-
-function readNames(path: string, classes: number): string[] {
-  const lines = readText(path).split(/\r?\n/);
-  const names = lines.at(-1) === '' ? lines.slice(0, -1) : lines;
-  if (names.length === classes) return names;
-  throw new SecateurError(
-    'INVALID_DATA',
-    `Expected ${path} to have ${classes} lines, a class each, got ${names.length}`,
-    {
-      path,
-    },
-  );
 }

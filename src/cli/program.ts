@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { addArtifacts } from './commands/artifacts.js';
 import { addBench } from './commands/bench.js';
 import { addCompact } from './commands/compact.js';
+import { addDetect } from './commands/detect.js';
 import { addDoctor } from './commands/doctor.js';
 import { addEval } from './commands/eval.js';
 import { addGrad } from './commands/grad.js';
@@ -62,6 +63,7 @@ export function createProgram(run: Runner): Command {
   addRetrain(program, run);
   addSweep(program, run);
   addEval(program, run);
+  addDetect(program, run);
   addNew(program, run);
   addImport(program, run);
   addArtifacts(program, run);

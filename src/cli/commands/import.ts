@@ -5,6 +5,7 @@ import { type ImportDarknetOptions, importDarknet } from '../../../models/darkne
 import { inspect } from '../../index.js';
 import { writeModel } from '../../onnx/write.js';
 import { formatBytes, plural, printable } from '../format.js';
+import { readNames } from '../names.js';
 import { addOutputOptions, integer, outputFile, required } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { metadataOf } from './new.js';
@@ -20,7 +21,8 @@ Examples:
   $ secateur import yolov4-tiny.cfg yolov4-tiny.weights -o tiny.onnx \\
       --names coco.names`;
 
-interface Options extends ImportDarknetOptions {
+interface Options extends Omit<ImportDarknetOptions, 'names'> {
+  names?: string;
   output?: string;
   json?: boolean;
   quiet?: boolean;
@@ -48,8 +50,9 @@ async function importNetwork(
   options: Options,
   { terminal, signal }: CommandContext,
 ): Promise<void> {
-  const { fold, size, names } = options;
+  const { fold, size } = options;
   const output = required(options.output, '-o FILE', 'the file to write');
+  const names = options.names === undefined ? undefined : await readNames(options.names);
   const { model, convolutions, seen } = importDarknet(cfg, weights, { fold, size, names });
   signal.throwIfAborted();
   await writeModel(output, model);

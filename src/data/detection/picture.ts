@@ -67,8 +67,13 @@ export async function pictureSize(path: string): Promise<Size> {
   return (await openPicture(path)).original;
 }
 
-/** Through memory: libvips would take brackets in a file's name as options. */
-async function openPicture(path: string): Promise<{ image: Sharp; original: Size }> {
+/**
+ * A picture to work on, and its size, upright. Rotation by EXIF has not been applied yet.
+ *
+ * @throws SecateurError as {@link readPicture}.
+ */
+// Through memory: libvips would take brackets in a file's name as options.
+export async function openPicture(path: string): Promise<{ image: Sharp; original: Size }> {
   const bytes = await readFile(path).catch((error: unknown) => {
     throw ioError('read', path, error);
   });
@@ -89,7 +94,8 @@ function notLoaded(cause: unknown): SecateurError {
   return new SecateurError('UNSUPPORTED', message, { cause });
 }
 
-function unreadable(path: string, error: unknown): SecateurError {
+/** The error for a file that does not decode. */
+export function unreadable(path: string, error: unknown): SecateurError {
   const why = error instanceof Error ? error.message.split('\n', 1)[0] : String(error);
   return invalidData(
     path,
