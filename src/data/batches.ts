@@ -1,18 +1,13 @@
 // Batches of a data set: order, size, augmentation, and where one stopped. All of it follows from the seed, the epoch
 // and the position, so a run that is resumed sees the samples that an uninterrupted one would have seen.
 
-import { invalidOption, SecateurError } from '../errors.js';
-import { checkKeys, checkNumber } from '../options.js';
+import { SecateurError } from '../errors.js';
+import { checkKeys } from '../options.js';
 import { type Dataset, elementsOf, type Labels } from './dataset.js';
-import { permutation, Random } from './random.js';
+import { type BatchPosition, EpochOrder } from './epoch-order.js';
+import { Random } from './random.js';
 
-/** Where a pass over the data stands: the batch to come next. Plain JSON. */
-export interface BatchPosition {
-  /** The epoch, from 0. */
-  epoch: number;
-  /** Batches of it that are done; less than {@link Batches.perEpoch}. */
-  batch: number;
-}
+export type { BatchPosition };
 
 /** A batch of samples, in memory of its own. */
 export interface Batch {
@@ -67,9 +62,8 @@ export class Batches {
   readonly seed: number;
   /** Batches an epoch, at least 1. */
   readonly perEpoch: number;
-  readonly #shuffle: boolean;
   readonly #augment: readonly Augmentation[];
-  #order: { epoch: number; indices: Uint32Array } | undefined;
+  readonly #order: EpochOrder;
 
   /**
    * @throws SecateurError INVALID_OPTION; INVALID_DATA where no batch would come out.
@@ -77,13 +71,11 @@ export class Batches {
   constructor(dataset: Dataset, options: BatchOptions = {}) {
     checkKeys('option', Object.keys(options), KEYS);
     const { batchSize = 64, shuffle = true, seed = 0, dropLast = false, augment = [] } = options;
-    checkNumber('batchSize', batchSize, { least: 1, most: 2 ** 31, whole: true });
-    checkNumber('seed', seed, { least: 0, most: Number.MAX_SAFE_INTEGER, whole: true });
+    this.#order = new EpochOrder({ length: dataset.length, batchSize, shuffle, seed, dropLast, stream: ORDER });
     this.dataset = dataset;
     this.batchSize = batchSize;
     this.seed = seed;
-    this.perEpoch = dropLast ? Math.floor(dataset.length / batchSize) : Math.ceil(dataset.length / batchSize);
-    this.#shuffle = shuffle;
+    this.perEpoch = this.#order.perEpoch;
     this.#augment = augment;
     if (this.perEpoch > 0) return;
     throw new SecateurError(
@@ -99,17 +91,15 @@ export class Batches {
 
   /** The batches from a position on until an epoch begins that is not wanted any more. */
   *from(position: BatchPosition, endEpoch: number): Generator<Batch, void, undefined> {
-    this.#check(position);
+    this.#order.check(position);
     yield* this.epoch(position.epoch, position.batch);
     for (let epoch = position.epoch + 1; epoch < endEpoch; epoch++) yield* this.epoch(epoch);
   }
 
   /** One batch, by its position alone. */
   at(position: BatchPosition): Batch {
-    this.#check(position);
+    const indices = this.#order.at(position);
     const { epoch, batch } = position;
-    const start = batch * this.batchSize;
-    const indices = this.#indices(epoch).subarray(start, start + this.batchSize);
     const made = this.#empty(indices.length, position);
     this.dataset.read(indices, made.inputs, made.labels);
     if (this.#augment.length > 0) {
@@ -119,16 +109,8 @@ export class Batches {
     return made;
   }
 
-  #check({ epoch, batch }: BatchPosition): void {
-    checkNumber('epoch', epoch, { least: 0, most: 2 ** 31, whole: true });
-    if (!Number.isInteger(batch) || batch < 0 || batch >= this.perEpoch) {
-      throw invalidOption('batch', `a batch of the epoch in [0, ${this.perEpoch})`, batch);
-    }
-  }
-
   #empty(size: number, position: BatchPosition): Batch {
     const { inputShape, labelShape, labelType } = this.dataset;
-    const last = position.batch + 1 >= this.perEpoch;
     const labels = size * elementsOf(labelShape);
     return {
       inputs: new Float32Array(size * elementsOf(inputShape)),
@@ -137,18 +119,8 @@ export class Batches {
       labelShape: [size, ...labelShape],
       size,
       position: { ...position },
-      next: last ? { epoch: position.epoch + 1, batch: 0 } : { epoch: position.epoch, batch: position.batch + 1 },
+      next: this.#order.next(position),
     };
-  }
-
-  #indices(epoch: number): Uint32Array {
-    if (this.#order && (this.#order.epoch === epoch || !this.#shuffle)) return this.#order.indices;
-    const { length } = this.dataset;
-    const indices = this.#shuffle
-      ? permutation(length, new Random(this.seed, ORDER, epoch))
-      : Uint32Array.from({ length }, (_, index) => index);
-    this.#order = { epoch, indices };
-    return indices;
   }
 }
 

@@ -3,9 +3,9 @@
 
 import { invalidOption } from '../../errors.js';
 import { checkKeys, checkNumber } from '../../options.js';
-import type { BatchPosition } from '../batches.js';
 import { invalidData } from '../dataset.js';
-import { permutation, Random } from '../random.js';
+import { type BatchPosition, EpochOrder } from '../epoch-order.js';
+import { Random } from '../random.js';
 import { placeBox } from './boxes.js';
 import type { BoxLabel, DetectionDataset, DetectionImage } from './dataset.js';
 import { type Letterbox, letterboxOf, PADDING, paint } from './letterbox.js';
@@ -70,31 +70,28 @@ export class DetectionBatches {
   /** How likely a mirror image and a mosaic are. */
   readonly flip: number;
   readonly mosaic: number;
-  readonly #shuffle: boolean;
   readonly #pictures: PictureStore;
-  #order: { epoch: number; indices: Uint32Array } | undefined;
+  readonly #order: EpochOrder;
 
   /** @throws SecateurError INVALID_OPTION; INVALID_DATA where no batch would come out. */
   constructor(dataset: DetectionDataset, options: DetectionBatchOptions) {
     checkKeys('option', Object.keys(options), KEYS);
     const { size, batchSize = 16, shuffle = true, seed = 0, flip = 0, mosaic = 0, dropLast = false } = options;
     checkNumber('size', size, { least: 32, most: 2 ** 14, whole: true });
-    checkNumber('batchSize', batchSize, { least: 1, most: 2 ** 31, whole: true });
-    checkNumber('seed', seed, { least: 0, most: Number.MAX_SAFE_INTEGER, whole: true });
     checkNumber('flip', flip, { least: 0, most: 1 });
     checkNumber('mosaic', mosaic, { least: 0, most: 1 });
     this.dataset = dataset;
     this.batchSize = batchSize;
     this.seed = seed;
     this.size = size;
-    this.#shuffle = shuffle;
     this.flip = flip;
     this.mosaic = mosaic;
     this.#pictures = new PictureStore(size);
-    const batches = dataset.images.length / batchSize;
-    this.perEpoch = dropLast ? Math.floor(batches) : Math.ceil(batches);
+    const { length } = dataset.images;
+    this.#order = new EpochOrder({ length, batchSize, shuffle, seed, dropLast, stream: ORDER });
+    this.perEpoch = this.#order.perEpoch;
     if (this.perEpoch > 0) return;
-    throw invalidData(dataset.name, `enough for a batch of ${batchSize}`, `it has ${dataset.images.length} pictures`);
+    throw invalidData(dataset.name, `enough for a batch of ${batchSize}`, `it has ${length} pictures`);
   }
 
   /**
@@ -107,10 +104,9 @@ export class DetectionBatches {
   }
 
   /** One batch, by its position alone. */
-  async at({ epoch, batch }: BatchPosition): Promise<DetectionBatch> {
-    this.#check(epoch, batch);
-    const start = batch * this.batchSize;
-    const indices = [...this.#indices(epoch).subarray(start, start + this.batchSize)];
+  async at(position: BatchPosition): Promise<DetectionBatch> {
+    const indices = [...this.#order.at(position)];
+    const { epoch, batch } = position;
     const sample = 3 * this.size * this.size;
     const inputs = new Float32Array(indices.length * sample).fill(PADDING);
     const labels = await Promise.all(
@@ -119,7 +115,6 @@ export class DetectionBatches {
         return this.#fill(planes, index, new Random(this.seed, AUGMENT, epoch, batch, row));
       }),
     );
-    const last = batch + 1 >= this.perEpoch;
     return {
       inputs,
       inputShape: [indices.length, 3, this.size, this.size],
@@ -127,7 +122,7 @@ export class DetectionBatches {
       images: indices.map((index) => ({ index, letterbox: letterboxOf(this.#image(index), this.size) })),
       size: indices.length,
       position: { epoch, batch },
-      next: last ? { epoch: epoch + 1, batch: 0 } : { epoch, batch: batch + 1 },
+      next: this.#order.next(position),
     };
   }
 
@@ -164,22 +159,6 @@ export class DetectionBatches {
     const image = this.dataset.images[index];
     if (image === undefined) throw invalidOption('index', `in [0, ${this.dataset.images.length})`, index);
     return image;
-  }
-
-  #check(epoch: number, batch: number): void {
-    checkNumber('epoch', epoch, { least: 0, most: 2 ** 31, whole: true });
-    if (Number.isInteger(batch) && batch >= 0 && batch < this.perEpoch) return;
-    throw invalidOption('batch', `a batch of the epoch in [0, ${this.perEpoch})`, batch);
-  }
-
-  #indices(epoch: number): Uint32Array {
-    if (this.#order && (this.#order.epoch === epoch || !this.#shuffle)) return this.#order.indices;
-    const { length } = this.dataset.images;
-    const indices = this.#shuffle
-      ? permutation(length, new Random(this.seed, ORDER, epoch))
-      : Uint32Array.from({ length }, (_, index) => index);
-    this.#order = { epoch, indices };
-    return indices;
   }
 }
 
