@@ -6,7 +6,7 @@ import { fixedRatio, type Granularity, parseGranularity } from '../prune/granula
 import { groupTensors } from '../prune/grouping.js';
 import { compilePatterns } from '../prune/patterns.js';
 import type { Skipped } from '../prune/prunable.js';
-import type { Parameter } from './parameters.js';
+import type { Parameter, TrainedParameter } from './parameters.js';
 
 /** What goes as one while training. */
 export interface ParameterGrouping extends Pick<NativeGrouping, 'rule' | 'keep'> {
@@ -50,7 +50,7 @@ export function groupParameters(
 
 /** The grouping as a store takes it: of the parameters that are pruned or follow, in order. */
 export function nativeGrouping(
-  parameters: readonly Parameter[],
+  parameters: readonly TrainedParameter[],
   grouping: ParameterGrouping | undefined,
 ): NativeGrouping | undefined {
   if (grouping === undefined) return undefined;

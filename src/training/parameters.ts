@@ -29,6 +29,9 @@ export interface Parameter {
   readonly grouped?: NativeGroupedTensor | undefined;
 }
 
+/** The same without its numbers, which lie in a store from then on. */
+export type TrainedParameter = Omit<Parameter, 'tensor'>;
+
 /** Inputs that hold numbers to learn, by operator; those of BatchNormalization's statistics are not among them. */
 const learned: Readonly<Record<string, readonly number[]>> = {
   Conv: [1, 2],

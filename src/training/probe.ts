@@ -1,14 +1,18 @@
 // Learns the shape and type of every value of a model by running it once with made-up feeds, so that no shape inference
 // has to be written (autodiff/shape-probe.ts makes the model to run).
 
+import { moveToInputs } from '../autodiff/parameter-inputs.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import { shapeProbe, shapesOf } from '../autodiff/shape-probe.js';
 import { SecateurError } from '../errors.js';
-import type { ModelProto } from '../onnx/schema/onnx_pb.js';
+import type { ModelProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { type RuntimeTensor, type RuntimeValue, Session } from '../runtime/session.js';
 
 /** A batch of 1 could not be told from a dimension that is broadcast. */
 const BATCH = 2;
+
+/** Bytes of a weight that is fed instead of being part of the model. */
+const LARGE = 2 ** 16;
 
 /** Shapes of inputs by name, the batch included; needed where a model leaves more than the batch open. */
 export type InputShapes = Readonly<Record<string, readonly number[]>>;
@@ -22,18 +26,39 @@ export async function probeShapes(
   model: ModelProto,
   shapes: InputShapes = {},
 ): Promise<ReadonlyMap<string, ValueFacts>> {
-  const session = await Session.open(shapeProbe(model), { optimize: 'none' });
+  const probe = shapeProbe(model);
+  const weights = weightsAsInputs(probe);
+  const session = await Session.open(probe, { optimize: 'none' });
   try {
     const initializers = new Set(model.graph?.initializer.map(({ name }) => name));
     const inputs = session.inputs.filter(({ name }) => !initializers.has(name));
     const batch = batchOf(inputs, shapes);
     const dims = (input: RuntimeValue) => shapes[input.name] ?? withBatch(input, batch);
     const feeds = Object.fromEntries(inputs.map((input) => [input.name, madeUp(session, input, dims(input))]));
-    const run = await session.run(feeds);
+    const run = await session.run({ ...feeds, ...tensorsOf(session, weights) });
     return shapesOf(model, { ...feeds, ...run });
   } finally {
     await session.close();
   }
+}
+
+/**
+ * Takes the weights of many bytes out of a model, in place: fed as they lie in memory they need no copies, of which the
+ * file for the runtime would be one and its own another.
+ */
+function weightsAsInputs(probe: ModelProto): TensorProto[] {
+  const large = probe.graph?.initializer.filter(({ dataType, rawData }) => dataType === 1 && rawData.length >= LARGE);
+  if (probe.graph === undefined || large === undefined) return [];
+  moveToInputs(probe.graph, new Set(large.map(({ name }) => name)), shapesOf(probe, {}));
+  return large;
+}
+
+function tensorsOf(session: Session, weights: readonly TensorProto[]): Record<string, RuntimeTensor> {
+  const tensors = weights.map(({ name, dims, rawData }) => {
+    const { buffer, byteOffset, byteLength } = rawData.byteOffset % 4 === 0 ? rawData : rawData.slice();
+    return [name, session.tensor(new Float32Array(buffer, byteOffset, byteLength / 4), dims.map(Number))] as const;
+  });
+  return Object.fromEntries(tensors);
 }
 
 /** The batch of the shapes that are given, which the other inputs share. */

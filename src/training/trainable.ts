@@ -10,7 +10,7 @@ import type { Granularity } from '../prune/granularity.js';
 import type { PlannedBuffer } from './engine/plan.js';
 import { type Evaluable, type LossChoice, withLoss } from './evaluable.js';
 import { groupParameters, type ParameterGrouping } from './grouping.js';
-import { findFrozen, findParameters, type Parameter, type ParameterFilters, unwanted } from './parameters.js';
+import { findFrozen, findParameters, type ParameterFilters, type TrainedParameter, unwanted } from './parameters.js';
 import { probeShapes } from './probe.js';
 
 export interface TrainableOptions extends ParameterFilters, LossChoice {
@@ -26,7 +26,7 @@ export interface Trainable extends Evaluable {
   readonly training: ModelProto;
   /** Feeds and parameters in; the loss and the model's outputs. */
   readonly evaluation: ModelProto;
-  readonly parameters: readonly Parameter[];
+  readonly parameters: readonly TrainedParameter[];
   /** Undefined where single weights are pruned. */
   readonly grouping?: ParameterGrouping | undefined;
   /** Gradient outputs, one a parameter. */
@@ -68,7 +68,8 @@ export async function prepareTraining(
     ...evaluable,
     training,
     evaluation,
-    parameters,
+    // Without the tensors: they would keep the weights in memory a second time.
+    parameters: parameters.map(({ tensor: _, ...parameter }) => parameter),
     grouping,
     gradients: names.map((name) => gradients.get(name) ?? ''),
     buffers,
