@@ -126,9 +126,9 @@ function print(report: MethodReport, output: string, terminal: Terminal): void {
   );
 }
 
-function formatMetrics(metrics: Readonly<Record<string, number>>): string {
+function formatMetrics(metrics: NonNullable<NonNullable<MethodReport['after']>['metrics']>): string {
   return Object.entries(metrics)
-    .map(([name, value]) => `${name} ${formatPercent(value)}`)
+    .map(([name, value]) => `${name} ${value === null ? '-' : formatPercent(value)}`)
     .join(', ');
 }
 

@@ -5,6 +5,8 @@ import {
   type BatchSource,
   DetectionBatches,
   DetectionFeeds,
+  evaluateDetection,
+  type Measurement,
   openDetection,
   openDetectionTrainer,
   type RunOptions,
@@ -37,7 +39,24 @@ async function openDetectionTask(model: string, options: TrainingOptions): Promi
     loss: lossOptions(options),
   });
   const batches = new DetectionBatches(dataset, { size: network.size, batchSize, seed, ...augmentations(options) });
-  return { trainer, batches: new DetectionFeeds(batches, network, { matchThreshold: options.matchThreshold }) };
+  const feeds = new DetectionFeeds(batches, network, { matchThreshold: options.matchThreshold });
+  return { trainer, batches: feeds, measurement: await averagePrecision(location, network.size, options) };
+}
+
+/** On the pictures to test with, which may be those to train on. */
+async function averagePrecision(
+  location: string,
+  size: number,
+  { measureEvery = 20, threads = 0 }: TrainingOptions,
+): Promise<Measurement> {
+  const pictures = new DetectionBatches(await openDetection(location, 'test'), { size, shuffle: false });
+  return {
+    every: measureEvery,
+    of: async (model, signal) => {
+      const { ap50, ap } = await evaluateDetection(model, pictures, { threads, signal });
+      return { ap50, ap };
+    },
+  };
 }
 
 function lossOptions({ boxGain, objectnessGain, classGain }: DetectionOptions) {

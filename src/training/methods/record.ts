@@ -1,7 +1,7 @@
 // What a run writes down while it goes: plain JSON, kept in checkpoints, and the source of every report.
 
-/** What a measurement of the caller's own found, by name, such as `ap50`. */
-export type Metrics = Readonly<Record<string, number>>;
+/** What a measurement of the caller's own found, by name, such as `ap50`; null where there is nothing to say. */
+export type Metrics = Readonly<Record<string, number | null>>;
 
 /** An epoch of training. */
 export interface EpochRecord {
