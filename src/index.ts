@@ -66,6 +66,12 @@ export {
   type WriteArtifactsOptions,
   writeArtifacts,
 } from './training/artifacts/write.js';
+export {
+  type InputSource,
+  type Recalibration,
+  type RecalibrateOptions,
+  recalibrateBatchNorm,
+} from './training/batch-norm/recalibrate.js';
 export type { BatchSource } from './training/batch-source.js';
 export type { Loss } from './training/evaluable.js';
 export { type EvaluateModelOptions, evaluate } from './training/evaluate.js';

@@ -20,6 +20,8 @@ export interface TrainingModeOptions {
   readonly statistics?: 'batch' | 'frozen';
   /** Running means and variances that stay as they are even so; their nodes compute as in inference. @default none */
   readonly frozen?: ReadonlySet<Value>;
+  /** Whether Dropout drops; else it stays as in inference. @default true */
+  readonly dropout?: boolean;
   /** Seeds Dropout, 0 to 2^31 - 1: the same masks in every run of the program. @default 0 */
   readonly seed?: number;
 }
@@ -45,7 +47,7 @@ export function toTrainingMode(model: ModelProto, options: TrainingModeOptions =
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   raiseOpset(training);
-  const { statistics = 'batch', frozen, seed = 0 } = options;
+  const { statistics = 'batch', frozen, dropout = true, seed = 0 } = options;
   const running = new Map<Value, Value>();
   const switcher = { graph, builder: GraphBuilder.extend(graph), running };
   const initializers = new Set(graph.initializer.map(({ name }) => name));
@@ -55,7 +57,7 @@ export function toTrainingMode(model: ModelProto, options: TrainingModeOptions =
   for (const node of nodes) {
     const type = isStandard(node) ? node.opType : '';
     const updates = node.input.slice(3, 5).every((value) => initializers.has(value) && !frozen?.has(value));
-    if (type === 'Dropout') switchDropout(node, switcher, seed + dropouts++);
+    if (type === 'Dropout' && dropout) switchDropout(node, switcher, seed + dropouts++);
     if (type === 'BatchNormalization' && updates && statistics === 'batch') addBatchNorm(node, switcher);
     else graph.node.push(node);
   }
