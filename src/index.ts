@@ -48,6 +48,8 @@ export {
   type WeightArray,
   type WeightTensor,
 } from './prune/select.js';
+export { accuracyChart, type ChartOptions } from './sweep/charts/accuracy.js';
+export { layerChart } from './sweep/charts/layers.js';
 export type { SweepSettings } from './sweep/folder.js';
 export type { EvaluationCall, Evaluator, SweepOptions, SweepProgress } from './sweep/options.js';
 export { type Metrics, mainMetric, type SweepLayer, type SweepPoint, type SweepReport } from './sweep/report.js';

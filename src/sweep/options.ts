@@ -5,6 +5,7 @@ import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { checkObject, checkWord } from '../prune/options.js';
 import type { NameFilters } from '../prune/prunable.js';
+import type { InputSource } from '../training/batch-norm/recalibrate.js';
 import type { SweepSettings } from './folder.js';
 import type { Metrics, SweepPoint } from './report.js';
 import { allSeries, isTrained, type SweepMethod, type SweepPlace, type SweepSeries } from './series.js';
@@ -54,6 +55,11 @@ export interface SweepOptions extends NameFilters {
   /** Needed for `admm`, and to retrain. */
   training?: SweepTraining | undefined;
   /**
+   * Adds, to each one-shot series, one whose BatchNormalization statistics are computed anew from this data (see
+   * `recalibrateBatchNorm`).
+   */
+  recalibrate?: { source: InputSource; batches?: number | undefined } | undefined;
+  /**
    * Where finished points are kept, one small JSON file each, and the checkpoint of the point under way: the same call
    * later goes on from there. More ratios and series may be asked for then, but equal ones must have equal settings.
    */
@@ -71,7 +77,18 @@ export interface SweepOptions extends NameFilters {
 }
 
 const KEYS = [
-  ...['ratios', 'methods', 'scopes', 'retrainEpochs', 'minKeep', 'include', 'exclude', 'evaluate', 'training'],
+  ...[
+    'ratios',
+    'methods',
+    'scopes',
+    'retrainEpochs',
+    'minKeep',
+    'include',
+    'exclude',
+    'evaluate',
+    'training',
+    'recalibrate',
+  ],
   ...['folder', 'keepModels', 'settings', 'threads', 'onProgress', 'onPoint', 'signal'],
 ];
 
@@ -98,13 +115,21 @@ export function planSweep(options: SweepOptions): SweepPlan {
   checkNumber('minKeep', minKeep, { least: 0, most: 1 });
   checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
   if (keepModels && folder === undefined) throw invalidOption('keepModels', 'used with folder', keepModels);
-  const series = allSeries({ methods, scopes, retrainEpochs, recalibrate: false });
+  const series = allSeries({ methods, scopes, retrainEpochs, recalibrate: options.recalibrate !== undefined });
+  checkRecalibration(options, series);
   if (series.some(isTrained) && (options.training === undefined || options.evaluate === undefined)) {
     throw new SecateurError('INVALID_OPTION', 'Expected training and evaluate with admm or retrainEpochs, got none', {
       option: 'training',
     });
   }
   return { ratios, series, minKeep, threads };
+}
+
+function checkRecalibration({ recalibrate, evaluate }: SweepOptions, series: readonly SweepSeries[]): void {
+  if (recalibrate === undefined) return;
+  const unused = evaluate === undefined || series.every(isTrained);
+  if (unused)
+    throw invalidOption('recalibrate', 'used with evaluate, and with a series that trains nothing', 'neither');
 }
 
 /** A list with something in it, and nothing twice. */

@@ -1,5 +1,5 @@
 // What a sweep reports: plain objects, the same for programs, for `--json` and for tables and charts.
-import type { SweepPlace } from './series.js';
+import { type SweepPlace, seriesKey } from './series.js';
 
 /** What a model is worth, by the name of the measure; larger is better but for `loss`. The first one is charted. */
 export type Metrics = Readonly<Record<string, number>>;
@@ -46,4 +46,14 @@ export interface SweepReport {
 export function mainMetric({ dense, points }: SweepReport): string | undefined {
   const [first] = [dense.metrics, ...points.map(({ metrics }) => metrics)].flatMap((each) => Object.keys(each ?? {}));
   return first;
+}
+
+/** The points of each series, in the order of the report. */
+export function pointsBySeries(points: readonly SweepPoint[]): SweepPoint[][] {
+  const lists = new Map<string, SweepPoint[]>();
+  for (const point of points) {
+    const key = seriesKey(point);
+    lists.set(key, [...(lists.get(key) ?? []), point]);
+  }
+  return [...lists.values()];
 }

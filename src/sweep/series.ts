@@ -59,8 +59,11 @@ export function seriesKey({ method, scope, retrainEpochs, recalibrated }: SweepS
 
 const METHODS = { magnitude: 'magnitude', admm: 'ADMM' } as const;
 
+/** A series, with all epochs of training at its points where they are known. */
+type Told = SweepSeries & { readonly epochs?: number };
+
 /** A name for each series that says no more than what tells them apart: `global`, `layer`. */
-export function seriesLabels(series: readonly SweepSeries[]): string[] {
+export function seriesLabels(series: readonly Told[]): string[] {
   const parts = series.map((each) => [METHODS[each.method], each.scope, afterPruning(each)]);
   const differs = (at: number) => new Set(parts.map((part) => part[at])).size > 1;
   return parts.map((part) => {
@@ -69,15 +72,21 @@ export function seriesLabels(series: readonly SweepSeries[]): string[] {
   });
 }
 
-function afterPruning(series: SweepSeries): string {
+function afterPruning(series: Told): string {
   if (!isTrained(series)) return series.recalibrated ? 'one-shot, BN recalibrated' : 'one-shot';
-  const { retrainEpochs } = series;
-  return retrainEpochs === 0 ? 'not retrained' : `retrained ${retrainEpochs}`;
+  const { epochs } = series;
+  if (epochs === undefined) return 'trained';
+  return epochs === 1 ? '1 epoch' : `${epochs} epochs`;
 }
 
-/** A point in a sentence: `ADMM, layer, 5 epochs, 90%`. */
-export function placeLabel(place: SweepPlace): string {
-  return `${METHODS[place.method]} ${place.scope}, ${afterPruning(place)}, ${percent(place.ratio)}`;
+/** A point in a sentence: `ADMM, layer, 34 epochs, 90%`. */
+export function placeLabel(place: Told & SweepPlace): string {
+  return `${METHODS[place.method]}, ${place.scope}, ${afterPruning(place)}, ${percent(place.ratio)}`;
+}
+
+/** How weights are chosen, in a few words: by one threshold over all layers unless it says otherwise. */
+export function choiceLabel({ method, scope }: SweepSeries): string {
+  return scope === 'global' ? METHODS[method] : `${METHODS[method]}, layer by layer`;
 }
 
 /** A ratio as it is asked for: `0.125` is `12.5%`. */

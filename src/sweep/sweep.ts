@@ -8,6 +8,7 @@ import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { writeModel } from '../onnx/write.js';
 import type { Selection } from '../prune/select.js';
 import { type FileSelections, selectFromFile } from '../prune/select-file.js';
+import { recalibrateBatchNorm } from '../training/batch-norm/recalibrate.js';
 import { hashModel, SweepFolder, type SweepSettings } from './folder.js';
 import { planSweep, type SweepOptions, type SweepPlan } from './options.js';
 import { PrunedModel } from './pruned-model.js';
@@ -114,10 +115,10 @@ class Sweep {
   #total = 1;
 
   #settingsOf(place: SweepPlace): SweepSettings {
-    const { training } = this.#options;
-    return isTrained(place) && training !== undefined
-      ? { ...this.#settings, ...trainingSettings(training) }
-      : this.#settings;
+    const { training, recalibrate } = this.#options;
+    if (place.recalibrated) return { ...this.#settings, recalibrationBatches: recalibrate?.batches ?? null };
+    if (!isTrained(place) || training === undefined) return this.#settings;
+    return { ...this.#settings, ...trainingSettings(training) };
   }
 
   #workOf(place: SweepPlace): number {
@@ -147,12 +148,21 @@ class Sweep {
       return weights - Math.max(zeros[index] ?? 0, selection.tensors[index]?.removed ?? 0);
     });
     const metrics = await this.#measure(place, async () => {
-      const model = await this.#pruned().pruned(selection);
+      const pruned = await this.#pruned().pruned(selection);
+      const model = place.recalibrated ? await this.#recalibrated(place, pruned) : pruned;
       await this.#keepModel(place, model);
       return model;
     });
     const { threshold } = selection;
     return { ...place, epochs: 0, kept: sum(layers), layers, threshold, metrics, seconds: secondsSince(begin) };
+  }
+
+  async #recalibrated(place: SweepPlace, model: ModelProto): Promise<ModelProto> {
+    const { recalibrate, signal } = this.#options;
+    const { source = [], batches } = recalibrate ?? {};
+    const onProgress = () => this.#progress(place, 'recalibrate', 0);
+    const { threads } = this.#plan;
+    return (await recalibrateBatchNorm(model, source, { batches, threads, signal, onProgress })).model;
   }
 
   #selection({ scope, ratio }: SweepPlace): Selection {

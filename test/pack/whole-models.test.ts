@@ -3,7 +3,7 @@ import { closeSync, ftruncateSync, openSync, readdirSync, readFileSync, writeFil
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { pruneAndPack } from '../../src/cli/prune-packed.js';
+import { pruneAndFinish } from '../../src/cli/prune-finish.js';
 import { compact } from '../../src/compact/compact.js';
 import { FileSource } from '../../src/onnx/file-source.js';
 import { loadFrom, readModel } from '../../src/onnx/load.js';
@@ -91,7 +91,7 @@ test("an output that is the model's own data is refused", async () => {
   const refused = { code: 'INVALID_OPTION', fields: { option: 'output' } };
   for (const format of ['packed', 'sparse'] as const) {
     await expect(pack(model, { output, format })).rejects.toMatchObject(refused);
-    const pruning = pruneAndPack(model, { output, ratio: 0.5 }, { format, values: undefined });
+    const pruning = pruneAndFinish(model, { output, ratio: 0.5 }, { pack: { format, values: undefined } });
     await expect(pruning).rejects.toMatchObject(refused);
   }
   await expect(compact(model, { output, measure: false })).rejects.toMatchObject(refused);

@@ -91,7 +91,13 @@ describe('recalibrateBatchNorm', () => {
     const done: number[][] = [];
     const options = { batches: 2, output: input, threads: 1, onProgress: (...each: number[]) => done.push(each) };
     const { samples } = await recalibrateBatchNorm(input, () => labelled, options);
-    expect([samples, done]).toEqual([11, [[1, 2], [2, 2]]]);
+    expect([samples, done]).toEqual([
+      11,
+      [
+        [1, 2],
+        [2, 2],
+      ],
+    ]);
     const [mean] = moments(inputsOf(data.slice(0, 2), 1)[0]);
     expect(values(readWholeModel(input), 'first.mean')[1]).toBeCloseTo(mean, 3);
   });
@@ -125,7 +131,10 @@ describe('running statistics of a residual network', { timeout: 120_000 }, () =>
       const { model: batch } = await recalibrateBatchNorm(model, [feed], { threads: 1 });
       for (const [name, old] of running) {
         const now = values(batch, name);
-        running.set(name, old.map((value, channel) => 0.9 * value + 0.1 * (now[channel] ?? 0)));
+        running.set(
+          name,
+          old.map((value, channel) => 0.9 * value + 0.1 * (now[channel] ?? 0)),
+        );
       }
     }
   }

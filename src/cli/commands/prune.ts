@@ -6,7 +6,6 @@ import {
   modelSizes,
   type PackedValues,
   type PackFormat,
-  type PackReport,
   type PruneOptions,
   type PruneReport,
   prune,
@@ -34,7 +33,8 @@ import {
   threadsOption,
 } from '../options.js';
 import { describePacked } from '../packing.js';
-import { pruneAndPack } from '../prune-packed.js';
+import { type Finished, pruneAndFinish } from '../prune-finish.js';
+import { addRecalibrationOptions, type RecalibrationChoice, recalibrationOf } from '../recalibration.js';
 import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
 import { renderTable } from '../table.js';
@@ -58,6 +58,10 @@ the same bytes on every machine and with every number of threads.
 Channels and blocks go in order of their root mean square, as many as fit into
 the ratio. docs/granularity.md says more.
 
+--recalibrate-bn --data WHERE gives every BatchNormalization the mean and
+variance that its input has after the pruning, over some training batches: much
+of what a one-shot pruning loses comes back, without training.
+
 The output appears under its name only when it is complete, so it may be the
 input. A model with external data gets one data file of its own beside it.
 
@@ -68,10 +72,11 @@ Examples:
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.5 --exclude 'head.*'
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.5 --granularity channel
   $ secateur prune model.onnx -o pruned.onnx --granularity 2:4
+  $ secateur prune model.onnx -o pruned.onnx --ratio 0.7 --recalibrate-bn --data cifar-10
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (no file changed)`;
 
-interface Options {
+interface Options extends RecalibrationChoice {
   output?: string;
   ratio?: number;
   granularity?: Granularity;
@@ -121,6 +126,7 @@ export function addPrune(program: Command, run: Runner): void {
     .addOption(threadsOption())
     .addOption(deviceOption())
     .addHelpText('after', EPILOGUE);
+  addRecalibrationOptions(command).option('--data <where>', 'training data for --recalibrate-bn, as `train` takes it');
   addOutputOptions(command).action((model: string, options: Options) =>
     run(options, (context) => pruneModel(model, options, context)),
   );
@@ -147,29 +153,41 @@ function deviceOption(): Option {
 }
 
 async function pruneModel(model: string, options: Options, context: CommandContext): Promise<void> {
-  const { json: _, quiet: __, output, dryRun = false, format = 'dense', values, ...selection } = options;
-  const { terminal, progress, signal } = context;
+  const { json: _, quiet: __, output, dryRun = false, format = 'dense', values, ...rest } = options;
+  const { recalibrateBn, bnBatches: ___, data: location, ...selection } = rest;
+  const { progress, signal } = context;
   const ratio = ratioFor(options);
-  if (values !== undefined && format !== 'packed') {
-    throw new SecateurError('INVALID_OPTION', 'Expected --format packed with --values', { option: '--values' });
-  }
+  if (values !== undefined && format !== 'packed') throw needs('--format packed with --values', '--values');
+  if (location !== undefined && !recalibrateBn) throw needs('--recalibrate-bn with --data', '--data');
   const onProgress: PruneOptions['onProgress'] = ({ phase, done, total }) => progress.update(phase, done, total);
   const work = { ...selection, ratio, signal, onProgress };
   if (dryRun) {
+    if (recalibrateBn) throw needs('no --recalibrate-bn with --dry-run', '--recalibrate-bn');
     const report = await prune(model, { ...work, ...(output === undefined ? {} : { output }), dryRun });
-    printReport(report, context, 'Nothing was written: this was a dry run.');
+    printReport({ pruned: report }, context, 'Nothing was written: this was a dry run.');
     return;
   }
   const file = required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
-  if (format === 'dense') {
-    const report = await prune(model, { ...work, output: file });
-    const silent = terminal.json || terminal.quiet;
-    const packed = silent ? null : await packedSize(file, signal);
-    printReport(report, context, describeUse(report, packed));
-    return;
-  }
-  const { pruned, packed } = await pruneAndPack(model, { ...work, output: file }, { format, values });
-  printReport({ ...pruned, packed }, context, describePacked(packed));
+  const data = await recalibrationOf(options);
+  const onBatch = (done: number, total: number) => progress.update('recalibrating', done, total, 'steps');
+  const recalibrate = data && { ...data, onProgress: onBatch };
+  const pack = format === 'dense' ? undefined : { format, values };
+  const direct = recalibrate === undefined && pack === undefined;
+  const finished = direct
+    ? { pruned: await prune(model, { ...work, output: file }) }
+    : await pruneAndFinish(model, { ...work, output: file }, { recalibrate, pack });
+  printReport(finished, context, await lastWords(finished, context));
+}
+
+function needs(what: string, option: string): SecateurError {
+  return new SecateurError('INVALID_OPTION', `Expected ${what}`, { option });
+}
+
+/** What the file is good for. */
+async function lastWords({ pruned, packed }: Finished, { terminal, signal }: CommandContext): Promise<string> {
+  if (packed !== undefined) return describePacked(packed);
+  const silent = terminal.json || terminal.quiet;
+  return describeUse(pruned, silent ? null : await packedSize(pruned.output ?? '', signal));
 }
 
 /** For one sentence: the output is in place, so that nothing here may make a failure of it. */
@@ -182,14 +200,18 @@ async function packedSize(file: string, signal: AbortSignal): Promise<number | n
 }
 
 function printReport(
-  report: PruneReport & { packed?: PackReport },
+  { pruned: report, recalibrated, packed }: Finished,
   { terminal, progress }: CommandContext,
   last: string,
 ): void {
   progress.stop();
-  terminal.result(report);
+  terminal.result({ ...report, ...(recalibrated && { recalibrated }), ...(packed && { packed }) });
   printTable(report, terminal);
   printSummary(report, terminal);
+  if (recalibrated) {
+    const { nodes, samples } = recalibrated;
+    terminal.say(`Statistics of ${plural(nodes, 'BatchNormalization')} are new, from ${plural(samples, 'sample')}.`);
+  }
   terminal.say(last);
   warnOfDeadTensors(report, terminal);
 }

@@ -6,6 +6,7 @@ import { SecateurError, type SweepOptions, type SweepReport, sweep } from '../..
 import { placeLabel } from '../../sweep/series.js';
 import { formatTimeLeft, printable } from '../format.js';
 import { addOutputOptions, integer, real, threadsOption } from '../options.js';
+import { addRecalibrationOptions } from '../recalibration.js';
 import type { CommandContext, Runner } from '../run.js';
 import { writeReports } from '../sweep/files.js';
 import { integerList, ratioList, wordList } from '../sweep/lists.js';
@@ -24,10 +25,13 @@ with all; each combination is a line of the plot:
   --retrain-epochs 0,10           one-shot, and retrained for 10 epochs
   --method magnitude,admm         the smallest weights, against ADMM's choice;
                                   --same-epochs gives both the same epochs
+  --recalibrate-bn                one-shot, and with the statistics of
+                                  BatchNormalization computed anew
 Options of training are those of \`secateur retrain\`.
 
 -o keeps every finished point in a folder, and the checkpoint of the one under
-way: after Ctrl-C, or to add ratios, run the same command again.
+way: after Ctrl-C, or to add ratios, run the same command again. At the end it
+has report.json, points.csv, layers.csv, layers.svg and accuracy.svg.
 
 Examples:
   $ secateur sweep model.onnx --ratios 0.1:0.9:0.1
@@ -59,7 +63,7 @@ export function addSweep(program: Command, run: Runner): void {
     .option('--min-keep <number>', 'smallest fraction kept in each tensor, [0, 1]', real('--min-keep', 0, 1))
     .option('--keep-models', 'write every pruned model into the folder')
     .option('--iterations <n>', 'projections of admm (default: 24)', integer('--iterations', 1, 1e6));
-  addStepOptions(addAdmmOptions(addDataOptions(command)))
+  addStepOptions(addAdmmOptions(addRecalibrationOptions(addDataOptions(command))))
     .addOption(threadsOption())
     .addHelpText('after', EPILOGUE);
   addOutputOptions(command).action((models: string[], options: Options) =>
@@ -85,7 +89,8 @@ async function sweepModels(models: string[], options: Options, context: CommandC
     throw error;
   }
   progress.stop();
-  const files = options.output === undefined ? [] : await writeReports(options.output, { data, models: reports });
+  const files =
+    options.output === undefined ? [] : await writeReports(options.output, { data, models: reports }, terminal);
   terminal.result({ data, models: reports, files });
   for (const report of reports) printSweep(report, terminal);
   if (files.length > 0) terminal.say(`Wrote ${files.map(printable).join(', ')}.`);

@@ -1,9 +1,18 @@
-// The files that a sweep leaves in its folder beside the points: the report as JSON, and two tables as CSV.
+// The files that a sweep leaves in its folder beside the points: the report as JSON, two tables as CSV, two charts as SVG.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { layerTable, pointTable, type SweepReport } from '../../index.js';
+import {
+  accuracyChart,
+  isSecateurError,
+  layerChart,
+  layerTable,
+  mainMetric,
+  pointTable,
+  type SweepReport,
+} from '../../index.js';
 import { ioError } from '../../io-error.js';
 import { writeAtomically } from '../../onnx/write.js';
+import type { Terminal } from '../terminal.js';
 
 export interface SweepFiles {
   data: string | null;
@@ -11,16 +20,18 @@ export interface SweepFiles {
 }
 
 /** Writes them all; their paths. */
-export async function writeReports(folder: string, { data, models }: SweepFiles): Promise<string[]> {
+export async function writeReports(folder: string, files: SweepFiles, terminal: Terminal): Promise<string[]> {
   try {
     await mkdir(folder, { recursive: true });
   } catch (error) {
     throw ioError('create', folder, error);
   }
+  const { models } = files;
   const texts = {
-    'report.json': `${JSON.stringify({ data, models }, null, 2)}\n`,
+    'report.json': `${JSON.stringify(files, null, 2)}\n`,
     'points.csv': pointTable(models),
     'layers.csv': layerTable(models),
+    ...(await chartsOf(files, terminal)),
   };
   const paths: string[] = [];
   for (const [name, text] of Object.entries(texts)) {
@@ -29,4 +40,17 @@ export async function writeReports(folder: string, { data, models }: SweepFiles)
     paths.push(path);
   }
   return paths;
+}
+
+/** Without the optional package that draws them, tables are still worth having. */
+async function chartsOf({ data, models }: SweepFiles, terminal: Terminal): Promise<Record<string, string>> {
+  try {
+    const layers = { 'layers.svg': await layerChart(models, { data }) };
+    const metric = models.map(mainMetric).find((name) => name !== undefined);
+    return metric === undefined ? layers : { ...layers, [`${metric}.svg`]: await accuracyChart(models, { data }) };
+  } catch (error) {
+    if (!isSecateurError(error) || error.code !== 'UNSUPPORTED') throw error;
+    terminal.warn(`no charts: ${error.message}`);
+    return {};
+  }
 }

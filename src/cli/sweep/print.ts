@@ -1,6 +1,7 @@
 // What `secateur sweep` says to people: one table of all models, and a line for every point that is finished.
 import { mainMetric, type SweepPoint, type SweepReport, seriesLabels } from '../../index.js';
-import { percent, placeLabel } from '../../sweep/series.js';
+import { pointsBySeries } from '../../sweep/report.js';
+import { choiceLabel, percent, placeLabel } from '../../sweep/series.js';
 import { formatPercent, formatReal, formatSeconds, printable } from '../format.js';
 import { type Column, renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';
@@ -35,7 +36,7 @@ function printMetrics(report: SweepReport, metric: string, terminal: Terminal): 
   );
 }
 
-/** Of the first series of each scope: what is kept of every layer, a column a ratio as far as the width goes. */
+/** For each way to choose weights: what is kept of every layer, a column a ratio as far as the width goes. */
 function printLayers(report: SweepReport, terminal: Terminal): void {
   for (const [label, list] of layerSeries(report)) {
     terminal.say(`${printable(report.name)}: kept of every layer, ${label}`);
@@ -60,24 +61,15 @@ function printLayers(report: SweepReport, terminal: Terminal): void {
   }
 }
 
+/** Retraining does not change which weights stay, and layer by layer all layers keep the same. */
 function layerSeries({ points }: SweepReport): [string, SweepPoint[]][] {
-  const all = pointsBySeries(points);
-  const labels = seriesLabels(all.map(([first]) => first as SweepPoint));
-  return all.flatMap((list, index): [string, SweepPoint[]][] => {
-    // Layer by layer all layers keep the same.
-    return list[0]?.scope === 'layer' || list[0]?.recalibrated ? [] : [[labels[index] ?? '', list]];
-  });
-}
-
-/** Points are in the order of their series. */
-export function pointsBySeries(points: readonly SweepPoint[]): SweepPoint[][] {
-  const lists = new Map<string, SweepPoint[]>();
-  for (const point of points) {
-    const { method, scope, retrainEpochs, recalibrated } = point;
-    const key = [method, scope, retrainEpochs, recalibrated].join();
-    lists.set(key, [...(lists.get(key) ?? []), point]);
+  const choices = new Map<string, SweepPoint[]>();
+  for (const list of pointsBySeries(points)) {
+    const [first] = list;
+    const label = first && choiceLabel(first);
+    if (first?.scope === 'global' && label !== undefined && !choices.has(label)) choices.set(label, list);
   }
-  return [...lists.values()];
+  return [...choices];
 }
 
 function print(columns: Column[], rows: string[][], terminal: Terminal): void {
@@ -85,7 +77,7 @@ function print(columns: Column[], rows: string[][], terminal: Terminal): void {
   terminal.print(...renderTable({ columns, rows, width, dim, bold }), '');
 }
 
-/** `3 of 18: magnitude global, one-shot, 70%: accuracy 91.20% (12.1 s)`, and how long the rest may take. */
+/** `3 of 18: magnitude, global, one-shot, 70%: accuracy 91.20% (12.1 s)`, and how long the rest may take. */
 export function noteOf(point: SweepPoint, where: { name: string; finished: number; points: number; left: string }) {
   const [metric, value] = Object.entries(point.metrics ?? {})[0] ?? [];
   const measured = metric === undefined ? '' : `: ${metric} ${formatMetric(metric, value)}`;

@@ -9,13 +9,15 @@ import {
   type SweepTraining,
 } from '../../index.js';
 import { required } from '../options.js';
+import { type RecalibrationChoice, recalibrationOf } from '../recalibration.js';
 import { type AdmmChoice, addAdmmOptions, admmOf, methodRates } from '../training/admm.js';
 import { lossOf } from '../training/loss.js';
 import { openBatches, openTrainer, wholeSet } from '../training/options.js';
 
 export { addAdmmOptions };
 
-export interface SweepChoice extends AdmmChoice {
+export interface SweepChoice extends AdmmChoice, RecalibrationChoice {
+  data?: string;
   ratios?: number[];
   method?: SweepMethod[];
   scope?: ('global' | 'layer')[];
@@ -40,12 +42,14 @@ export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions
   refuseUnused(options, { trains, admm: methods.includes('admm') });
   const { data, minKeep = 0, include = [], exclude = [], threads = 0 } = options;
   const common = { ratios, methods, scopes, retrainEpochs, minKeep, include, exclude, threads };
+  const recalibrate = await recalibrationOf(options);
   if (data === undefined && !trains) return { ...common, data: null };
   required(data, '--data WHERE', 'the data to measure with, and to train on');
   const test = await openDataset(data as string, 'test');
   const { loss = 'cross-entropy', lossOutput = null, shape = null } = options;
   return {
     ...common,
+    recalibrate,
     data: test.name,
     evaluate: evaluatorOf(options, wholeSet(test)),
     settings: { data: `${test.name}, ${test.length} samples`, loss, lossOutput, shape },

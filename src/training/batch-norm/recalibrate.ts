@@ -67,7 +67,10 @@ export async function recalibrateBatchNorm(
   const session = await Session.open(probe.model, { threads });
   try {
     const collected = new Statistics(probe.norms);
-    const done = await collect(session, collected, batchesOf(source, feedsOf(probe.model)), { ...options, batches: most });
+    const done = await collect(session, collected, batchesOf(source, feedsOf(probe.model)), {
+      ...options,
+      batches: most,
+    });
     collected.writeInto(result);
     if (output !== undefined) await writeModel(output, result);
     return { model: result, nodes: probe.norms.length, ...done };
@@ -136,7 +139,9 @@ async function collect(
 async function* batchesOf(source: InputSource, inputs: readonly FeedSpecification[]): AsyncGenerator<InputBatch> {
   let position = 0;
   for await (const { feeds, samples } of source instanceof Batches ? ownBatches(source, inputs) : others(source)) {
-    const wanted = Object.fromEntries(Object.entries(feeds).filter(([name]) => inputs.some((input) => input.name === name)));
+    const wanted = Object.fromEntries(
+      Object.entries(feeds).filter(([name]) => inputs.some((input) => input.name === name)),
+    );
     checkFeeds(wanted, inputs, position++);
     yield { feeds: wanted, samples };
   }
