@@ -70,8 +70,8 @@ export {
 } from './training/artifacts/write.js';
 export {
   type InputSource,
-  type Recalibration,
   type RecalibrateOptions,
+  type Recalibration,
   recalibrateBatchNorm,
 } from './training/batch-norm/recalibrate.js';
 export type { BatchSource } from './training/batch-source.js';
