@@ -5,10 +5,12 @@
 
 #include "control.h"
 #include "convert.h"
+#include "device.h"
 #include "groups.h"
 #include "napi_setup.h"
 #include "optimizer.h"
 #include "packing.h"
+#include "secateur/device.h"
 #include "secateur/measure.h"
 #include "secateur/random.h"
 #include "selection_handle.h"
@@ -135,9 +137,13 @@ Napi::Value PruneFilesAsync(const Napi::CallbackInfo& info) {
   auto job = std::make_shared<PruneJob>(ParsePruneJob(info[0].As<Napi::Object>()));
   std::vector<TensorKind> kinds;
   for (const FileTensor& tensor : job->tensors) kinds.push_back({tensor.dtype, tensor.count});
+  const Napi::Value library = info[0].As<Napi::Object>().Get("cudaLibrary");
+  const std::string cuda = library.IsString() ? library.ToString().Utf8Value() : "";
   return Task<PruneResult>::Run(
       info, info[1],
-      [job](Monitor* monitor) {
+      [job, cuda](Monitor* monitor) {
+        const auto device = cuda.empty() ? nullptr : Device::Open(cuda);
+        job->select.device = device.get();
         job->select.monitor = monitor;
         return PruneFiles(*job);
       },
@@ -225,6 +231,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("benchSelect", BenchSelect);
   AddOptimizer(env, exports);
   AddPacking(env, exports);
+  AddDevice(env, exports);
   return exports;
 }
 

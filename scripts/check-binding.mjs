@@ -15,6 +15,7 @@ const squeeze = (text) =>
 /** The interfaces that together are the addon's. */
 const PARTS = [
   ['src/native/contract.ts', /export interface NativeAddon extends [\w, ]+ \{([\s\S]*?)\n\}/],
+  ['src/native/device-contract.ts', /export interface NativeDevices \{([\s\S]*?)\n\}/],
   ['src/native/packing-contract.ts', /export interface NativePacking \{([\s\S]*?)\n\}/],
   ['src/native/training-contract.ts', /export interface NativeTraining \{([\s\S]*?)\n\}/],
 ];

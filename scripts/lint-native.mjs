@@ -75,7 +75,7 @@ async function tidy(files) {
 
 const fix = process.argv.includes('--fix');
 const asked = process.argv.slice(2).filter((each) => !each.startsWith('--'));
-const files = listFiles(['native', 'binding'], /\.(cc|h)$/);
+const files = listFiles(['native', 'binding'], /\.(cc|cu|h)$/);
 if (files.length > 0) format(files, fix);
 if (!fix) {
   const known = configure();

@@ -32,6 +32,7 @@ export { pack } from './pack/pack.js';
 export type { PackedTensor, PackReport, TensorEncoding, UnpackReport } from './pack/report.js';
 export { type ModelSizes, modelSizes, type SizeOptions } from './pack/sizes.js';
 export { unpack } from './pack/unpack.js';
+export { DeviceTensors } from './prune/device-tensors.js';
 export type { Granularity } from './prune/granularity.js';
 export { type InspectOptions, inspect } from './prune/inspect.js';
 export type { Progress } from './prune/options.js';

@@ -23,7 +23,7 @@ Tensor AsTensor(const Sample& sample, const MemorySource& source, DType dtype) {
 std::vector<int64_t> CountSample(const PassContext& sample, const Cuts& cuts, int64_t count) {
   Cuts counting = cuts;
   counting.stored.assign(counting.stored.size(), false);
-  const ClassPass pass(sample, std::move(counting));
+  const HostPass pass(sample, std::move(counting));
   std::vector<int64_t> counts;
   int64_t above = count;
   for (size_t j = 0; j < pass.cuts().values.size(); ++j) {
@@ -82,9 +82,10 @@ void RoundBrackets(const PassContext& sample, int64_t count, std::vector<Bracket
 
 }  // namespace
 
-std::vector<Bracket> BracketsFromSample(const PassContext& context, int64_t count,
+std::vector<Bracket> BracketsFromSample(const Reader& reader, int64_t count,
                                         const std::vector<int64_t>& ranks) {
-  const Sample sample = TakeSample(context.tensors, context.domain, count, context.threads);
+  const PassContext& context = reader.context();
+  const Sample sample = reader.Take(count);
   const MemorySource source(sample.buffer.data());
   const std::vector<Tensor> tensors = {AsTensor(sample, source, context.domain.dtype())};
   const std::vector<Chunk> chunks = MakeChunks(tensors);

@@ -5,15 +5,15 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/class_pass.h"
 #include "core/cuts.h"
+#include "core/reader.h"
 
 namespace secateur {
 
 // A bracket for each rank (0 = smallest) of the `count` weights; it misses about once in a hundred
 // thousand times, or once in some thousand when there are many ranks, since then a miss costs less
 // than wide brackets do.
-std::vector<Bracket> BracketsFromSample(const PassContext& context, int64_t count,
+std::vector<Bracket> BracketsFromSample(const Reader& reader, int64_t count,
                                         const std::vector<int64_t>& ranks);
 
 }  // namespace secateur

@@ -20,7 +20,7 @@ constexpr int64_t kBufferBytes = 8 * kChunkBytes;
 }  // namespace
 
 // Owned by one thread during the pass.
-struct ClassPass::Worker {
+struct HostPass::Worker {
   std::vector<KeyBuffer> buffers;
   std::byte* free = nullptr;
   int64_t free_bytes = 0;
@@ -44,8 +44,8 @@ struct ClassPass::Worker {
 };
 
 template <class Key>
-void ClassPass::Classify(const PassContext& context, int64_t index, const std::byte* bytes,
-                         Worker& worker) {
+void HostPass::Classify(const PassContext& context, int64_t index, const std::byte* bytes,
+                        Worker& worker) {
   const Chunk& chunk = context.chunks[index];
   const size_t cut_count = cuts_.values.size();
   std::array<Key, kMaxBounds> bounds;
@@ -63,16 +63,21 @@ void ClassPass::Classify(const PassContext& context, int64_t index, const std::b
   worker.Take(kept * kKeyBytes);
 }
 
-ClassPass::ClassPass(const PassContext& context, Cuts cuts)
-    : cuts_(std::move(cuts)),
-      store_edges_(cuts_.StoreEdges()),
-      at_least_(context.chunks.size() * cuts_.values.size()),
-      totals_(cuts_.values.size()),
-      segments_(context.chunks.size(), Segment{nullptr, 0}) {
+std::vector<std::vector<uint64_t>> BoundsOf(const PassContext& context, const Cuts& cuts) {
+  std::vector<std::vector<uint64_t>> all;
   for (const Tensor& tensor : context.tensors) {
-    std::vector<uint64_t>& bounds = bounds_.emplace_back();
-    for (uint64_t cut : cuts_.values) bounds.push_back(context.domain.ToKey(tensor, cut));
+    std::vector<uint64_t>& bounds = all.emplace_back();
+    for (uint64_t cut : cuts.values) bounds.push_back(context.domain.ToKey(tensor, cut));
   }
+  return all;
+}
+
+HostPass::HostPass(const PassContext& context, Cuts cuts)
+    : ClassPass(std::move(cuts)),
+      store_edges_(cuts_.StoreEdges()),
+      bounds_(BoundsOf(context, cuts_)),
+      at_least_(context.chunks.size() * cuts_.values.size()),
+      segments_(context.chunks.size(), Segment{nullptr, 0}) {
   const int64_t most_stored =
       std::clamp(TotalBytes(context.tensors) / 4, kLeastStoredBytes, kMostStoredBytes);
   std::atomic<int64_t> stored_bytes{0};

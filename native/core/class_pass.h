@@ -4,6 +4,7 @@
 #define SECATEUR_CORE_CLASS_PASS_H_
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "core/chunks.h"
@@ -25,20 +26,41 @@ struct PassContext {
   Monitor* monitor;  // null: no progress, no cancelling
 };
 
+// What a pass leaves: totals here, what is counted a chunk or a tile at a time where it was read.
 class ClassPass {
  public:
-  // Reads all chunks. When stored keys would take more than a bound on memory, storing ends and
-  // `overflowed` says so; the counts are right all the same.
-  ClassPass(const PassContext& context, Cuts cuts);
+  virtual ~ClassPass() = default;
 
   const Cuts& cuts() const { return cuts_; }
+  // When stored keys would take more than a bound on memory, storing ends and this says so; the
+  // counts are right all the same.
   bool overflowed() const { return overflowed_; }
+  // Weights at or above cut `j`.
+  int64_t AtLeast(size_t j) const { return totals_[j]; }
+  int64_t stored_count() const { return stored_count_; }
 
-  // Weights of chunk `chunk`, or of all, at or above cut `j`.
+ protected:
+  explicit ClassPass(Cuts cuts) : cuts_(std::move(cuts)), totals_(cuts_.values.size()) {}
+
+  Cuts cuts_;
+  std::vector<int64_t> totals_;
+  int64_t stored_count_ = 0;
+  bool overflowed_ = false;
+};
+
+// The cuts as keys of each tensor.
+std::vector<std::vector<uint64_t>> BoundsOf(const PassContext& context, const Cuts& cuts);
+
+class HostPass final : public ClassPass {
+ public:
+  // Reads all chunks.
+  HostPass(const PassContext& context, Cuts cuts);
+
+  using ClassPass::AtLeast;
+  // Weights of chunk `chunk` at or above cut `j`.
   int64_t AtLeast(int64_t chunk, size_t j) const {
     return at_least_[chunk * cuts_.values.size() + j];
   }
-  int64_t AtLeast(size_t j) const { return totals_[j]; }
 
   // The keys that chunk `chunk` has stored, in order, in the type of its tensor.
   struct Segment {
@@ -46,22 +68,17 @@ class ClassPass {
     int64_t count;
   };
   const Segment& StoredBy(int64_t chunk) const { return segments_[chunk]; }
-  int64_t stored_count() const { return stored_count_; }
 
  private:
   struct Worker;
   template <class Key>
   void Classify(const PassContext& context, int64_t index, const std::byte* bytes, Worker& worker);
 
-  Cuts cuts_;
   uint32_t store_edges_;
-  std::vector<std::vector<uint64_t>> bounds_;  // a tensor: the cuts as keys of its own
-  std::vector<int64_t> at_least_;              // [chunk][cut]
-  std::vector<int64_t> totals_;
+  std::vector<std::vector<uint64_t>> bounds_;
+  std::vector<int64_t> at_least_;  // [chunk][cut]
   std::vector<Segment> segments_;
   std::vector<KeyBuffer> buffers_;
-  int64_t stored_count_ = 0;
-  bool overflowed_ = false;
 };
 
 }  // namespace secateur

@@ -5,22 +5,12 @@
 #include <numbers>
 
 #include "core/parallel.h"
+#include "core/uniform.h"
 
 namespace secateur {
-namespace {
-
-uint64_t Mix(uint64_t x) {  // the finaliser of splitmix64
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 double UniformAt(uint64_t seed, uint64_t stream, uint64_t index) {
-  const uint64_t base = Mix(seed + 0x9e3779b97f4a7c15) ^ Mix(stream * 0xd1342543de82ef95 + 1);
-  const uint64_t bits = Mix(base + (index + 1) * 0x9e3779b97f4a7c15);
-  return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53;
+  return UniformOf(seed, stream, index);
 }
 
 void FillNormal(std::span<float> out, uint64_t seed, uint64_t stream, double deviation,

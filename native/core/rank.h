@@ -6,23 +6,16 @@
 #define SECATEUR_CORE_RANK_H_
 
 #include <cstdint>
-#include <memory>
 #include <vector>
 
-#include "core/class_pass.h"
+#include "core/reader.h"
 
 namespace secateur {
-
-struct RankedWeight {
-  uint64_t value = 0;                     // in the key domain
-  std::shared_ptr<const ClassPass> pass;  // the pass that has found it,
-  size_t class_index = 0;                 // in this class
-};
 
 // For each of `removed` (how many weights go, in [0, finite weights]): the first weight that stays,
 // or the last that goes when none stays. `count` > 0 is the number of weights. Throws
 // NONFINITE_WEIGHT unless `allow_nonfinite`.
-std::vector<RankedWeight> FindRanks(const PassContext& context, int64_t count,
+std::vector<RankedWeight> FindRanks(const Reader& reader, int64_t count,
                                     const std::vector<int64_t>& removed, bool allow_nonfinite);
 
 }  // namespace secateur

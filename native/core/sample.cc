@@ -6,13 +6,12 @@
 #include <cstring>
 
 #include "core/parallel.h"
-#include "secateur/random.h"
+#include "core/sample_places.h"
 
 namespace secateur {
 namespace {
 
-// Weights: one or two cache lines of one page, whose look-up is what costs.
-constexpr int64_t kBlock = 16;
+constexpr int64_t kBlock = kSampleBlock;
 
 // Runs with the position of their first element in the whole group.
 struct Place {
@@ -69,7 +68,7 @@ class BlockReader {
     const Place& place = *(after - 1);
     const int64_t element = ElementBytes(place.tensor->dtype);
     const int64_t count = std::min(kBlock, place.count);
-    const int64_t start = std::clamp<int64_t>(position - place.first, 0, place.count - count);
+    const int64_t start = SampleStart(position - place.first, place.count);
     std::byte* scratch = scratch_.data() + block * kBlock * kWidest;
     const std::byte* bytes =
         place.run->source->Read(place.run->offset + start * element, count * element, scratch);
@@ -97,13 +96,6 @@ class BlockReader {
   std::array<std::byte, kBatch * kBlock * kWidest> scratch_;
 };
 
-// Where block `block` of `blocks` begins: somewhere in its stretch of the group.
-int64_t PositionOf(int64_t block, int64_t blocks, int64_t count) {
-  const double stretch = static_cast<double>(count) / static_cast<double>(blocks);
-  const double jitter = UniformAt(0, 0, static_cast<uint64_t>(block));
-  return std::min(static_cast<int64_t>((static_cast<double>(block) + jitter) * stretch), count - 1);
-}
-
 }  // namespace
 
 int64_t SampleSize(int64_t count) {
@@ -129,7 +121,7 @@ Sample TakeSample(const std::vector<Tensor>& tensors, const KeyDomain& domain, i
     for (int64_t begin = item * kBlocksPerItem; begin < end; begin += BlockReader::kBatch) {
       const int64_t batch = std::min(end - begin, BlockReader::kBatch);
       std::array<int64_t, BlockReader::kBatch> positions;
-      for (int64_t i = 0; i < batch; ++i) positions[i] = PositionOf(begin + i, blocks, count);
+      for (int64_t i = 0; i < batch; ++i) positions[i] = SamplePosition(begin + i, blocks, count);
       reader.Copy(positions.data(), batch, sample.buffer.data() + begin * block_bytes);
     }
   });

@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "secateur/dtype.h"
 
 namespace secateur {
@@ -15,7 +16,7 @@ namespace secateur {
 inline constexpr uint64_t kInfinityScore = 0x7ff0000000000000;
 
 // The value of a finite or infinite key.
-inline double KeyValue(DType dtype, uint64_t key) {
+SECATEUR_HD inline double KeyValue(DType dtype, uint64_t key) {
   switch (dtype) {
     case DType::kFloat32:
       return std::bit_cast<float>(static_cast<uint32_t>(key));
@@ -35,11 +36,11 @@ inline double KeyValue(DType dtype, uint64_t key) {
 
 class ScoreMap {
  public:
-  ScoreMap(DType dtype, double factor) : dtype_(dtype), factor_(factor) {}
+  SECATEUR_HD ScoreMap(DType dtype, double factor) : dtype_(dtype), factor_(factor) {}
 
   // Keys that are not finite score infinity; finite ones always less, so that they can't tie with
   // those.
-  uint64_t Score(uint64_t key) const {
+  SECATEUR_HD uint64_t Score(uint64_t key) const {
     if (key >= InfinityKey(dtype_)) return kInfinityScore;
     const auto score = std::bit_cast<uint64_t>(KeyValue(dtype_, key) * factor_);
     return score < kInfinityScore ? score : kInfinityScore - 1;

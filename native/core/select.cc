@@ -3,107 +3,57 @@
 #include "secateur/select.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
+#include <memory>
 #include <string>
 
 #include "core/chunks.h"
+#include "core/device_reader.h"
+#include "core/host_reader.h"
 #include "core/parallel.h"
 #include "core/rank.h"
 #include "core/select_rules.h"
-#include "core/tally.h"
+#include "secateur/error.h"
 
 namespace secateur {
 namespace {
 
-// The index just after the `kept`-th tie of a chunk: counted a block at a time, then weight by
-// weight.
-template <class Key>
-int64_t CutInChunk(const PassContext& context, const Chunk& chunk, Key begin, Key end,
-                   int64_t kept) {
-  constexpr int64_t kBlock = 4096;
-  constexpr auto kKeyBytes = static_cast<int64_t>(sizeof(Key));
-  const KeyBuffer scratch(chunk.count * kKeyBytes);
-  const std::byte* bytes =
-      chunk.source->Read(chunk.offset, chunk.count * kKeyBytes, scratch.data());
-  const std::array<Key, 2> bounds = {begin, end};
-  for (int64_t first = 0; first < chunk.count; first += kBlock) {
-    const int64_t count = std::min(kBlock, chunk.count - first);
-    std::array<int64_t, 2> at_least = {0, 0};
-    const std::byte* block = bytes + first * kKeyBytes;
-    context.backend.For<Key>().classify(block, count, {bounds.data(), 2, 0}, at_least.data(),
-                                        nullptr);
-    const int64_t ties = at_least[0] - at_least[1];
-    if (kept > ties) {
-      kept -= ties;
-      continue;
-    }
-    for (int64_t i = 0; i < count; ++i) {
-      Key key;
-      std::memcpy(&key, block + i * kKeyBytes, sizeof(Key));
-      key &= static_cast<Key>(static_cast<Key>(~Key{0}) >> 1);
-      if (key >= begin && key < end && --kept == 0) return chunk.first + first + i + 1;
-    }
-  }
-  throw Error("FILE_CHANGED", "The weights changed while they were read; nothing was written");
-}
-
-// The thresholds of all tensors of a group, given the value of the group's. `removed` weights go in
-// all.
+// The thresholds of all tensors of a group, given threshold number `number` of those that were
+// found. `removed` weights go in all.
 class ThresholdBuilder {
  public:
-  ThresholdBuilder(const PassContext& context, const RankedWeight& at, int64_t removed,
-                   std::vector<Tally> tallies)
-      : context_(context), tallies_(std::move(tallies)), thresholds_(context.tensors.size()) {
-    for (size_t t = 0; t < thresholds_.size(); ++t) {
-      thresholds_[t].tie_begin = context.domain.ToKey(context.tensors[t], at.value);
-      thresholds_[t].tie_end = context.domain.ToKey(context.tensors[t], at.value + 1);
-      thresholds_[t].score = context.domain.Score(at.value);
-    }
-    std::vector<Tally> totals(thresholds_.size(), Tally{0, 0});
+  ThresholdBuilder(const PassContext& context, const Tallies& tallies, size_t number,
+                   uint64_t value, int64_t removed)
+      : context_(context), tallies_(tallies), number_(number), thresholds_(context.tensors.size()) {
     Tally all = {0, 0};
-    for (size_t c = 0; c < tallies_.size(); ++c) {
-      totals[context.chunks[c].tensor] += tallies_[c];
-      all += tallies_[c];
+    for (size_t t = 0; t < thresholds_.size(); ++t) {
+      thresholds_[t].tie_begin = context.domain.ToKey(context.tensors[t], value);
+      thresholds_[t].tie_end = context.domain.ToKey(context.tensors[t], value + 1);
+      thresholds_[t].score = context.domain.Score(value);
+      all += tallies.Of(number, t);
     }
-    ShareTies(std::max<int64_t>(0, all.ties - (removed - all.below)), totals);
+    ShareTies(std::max<int64_t>(0, all.ties - (removed - all.below)));
   }
 
   std::vector<TensorThreshold> Take() { return std::move(thresholds_); }
 
  private:
   // In order of tensor, then of index.
-  void ShareTies(int64_t ties_to_keep, const std::vector<Tally>& totals) {
+  void ShareTies(int64_t ties_to_keep) {
     for (size_t t = 0; t < thresholds_.size(); ++t) {
-      const int64_t kept = std::min(ties_to_keep, totals[t].ties);
-      thresholds_[t].removed = totals[t].below + totals[t].ties - kept;
-      thresholds_[t].tie_cut = kept == totals[t].ties ? context_.tensors[t].count : 0;
-      if (kept > 0 && kept < totals[t].ties)
-        thresholds_[t].tie_cut = Cut(static_cast<int>(t), kept);
+      const Tally total = tallies_.Of(number_, t);
+      const int64_t kept = std::min(ties_to_keep, total.ties);
+      thresholds_[t].removed = total.below + total.ties - kept;
+      thresholds_[t].tie_cut = kept == total.ties ? context_.tensors[t].count : 0;
+      if (kept > 0 && kept < total.ties) thresholds_[t].tie_cut = tallies_.Cut(number_, t, kept);
       ties_to_keep -= kept;
     }
   }
 
-  int64_t Cut(int tensor, int64_t kept) const {
-    for (size_t c = 0; c < tallies_.size(); ++c) {
-      if (context_.chunks[c].tensor != tensor) continue;
-      if (kept <= tallies_[c].ties) {
-        return WithKeyType(ElementBytes(context_.tensors[tensor].dtype), [&](auto type) {
-          using Key = decltype(type);
-          return CutInChunk(context_, context_.chunks[c],
-                            static_cast<Key>(thresholds_[tensor].tie_begin),
-                            static_cast<Key>(thresholds_[tensor].tie_end), kept);
-        });
-      }
-      kept -= tallies_[c].ties;
-    }
-    return context_.tensors[tensor].count;
-  }
-
   const PassContext& context_;
-  std::vector<Tally> tallies_;
+  const Tallies& tallies_;
+  size_t number_;
   std::vector<TensorThreshold> thresholds_;
 };
 
@@ -123,7 +73,8 @@ std::vector<std::vector<TensorThreshold>> SelectGroup(const std::vector<Tensor>&
     return std::vector<std::vector<TensorThreshold>>(removed.size(),
                                                      std::vector<TensorThreshold>(tensors.size()));
   }
-  const std::vector<Chunk> chunks = MakeChunks(tensors);
+  const bool on_device = options.device != nullptr;
+  const std::vector<Chunk> chunks = on_device ? std::vector<Chunk>() : MakeChunks(tensors);
   const KeyDomain domain(tensors);
   const PassContext context{tensors,
                             chunks,
@@ -131,16 +82,17 @@ std::vector<std::vector<TensorThreshold>> SelectGroup(const std::vector<Tensor>&
                             *options.backend,
                             ThreadsFor(TotalBytes(tensors), options.threads),
                             options.monitor};
+  const std::unique_ptr<Reader> reader = on_device ? MakeDeviceReader(*options.device, context)
+                                                   : std::make_unique<HostReader>(context);
   const std::vector<RankedWeight> found =
-      FindRanks(context, count, removed, options.allow_nonfinite);
-  std::vector<std::vector<Tally>> tallies = TallyAll(context, found);
+      FindRanks(*reader, count, removed, options.allow_nonfinite);
+  const std::unique_ptr<Tallies> tallies = reader->TallyAll(found);
   for (size_t i = 0; i < removed.size(); ++i) {
     if (found[i].value >= domain.infinity() && removed[i] > 0) {
       throw Error("NONFINITE_WEIGHT",
                   "Expected finite weights to remove, got NaN or infinity in all of them");
     }
-    answers.push_back(
-        ThresholdBuilder(context, found[i], removed[i], std::move(tallies[i])).Take());
+    answers.push_back(ThresholdBuilder(context, *tallies, i, found[i].value, removed[i]).Take());
     int64_t gone = 0;
     for (const TensorThreshold& threshold : answers.back()) gone += threshold.removed;
     if (gone != removed[i]) {

@@ -13,6 +13,10 @@ namespace {
 constexpr size_t kMostTogether = kMaxBounds / 3;
 using Batch = std::vector<size_t>;  // indices in `found`
 
+const HostPass& PassOf(const RankedWeight& found) {
+  return static_cast<const HostPass&>(*found.pass);
+}
+
 std::vector<Batch> BatchesByPass(const std::vector<RankedWeight>& found) {
   std::vector<Batch> batches;
   for (size_t i = 0; i < found.size(); ++i) {
@@ -56,7 +60,7 @@ TensorBounds BoundsFor(const PassContext& context, const Tensor& tensor,
 
 // For each of bounds.sorted: the stored keys of the chunk that are at or above it.
 template <class Key>
-std::vector<int64_t> CountStored(const Backend& backend, const ClassPass::Segment& stored,
+std::vector<int64_t> CountStored(const Backend& backend, const HostPass::Segment& stored,
                                  const TensorBounds& bounds) {
   std::array<Key, kMaxBounds> keys;
   std::copy(bounds.sorted.begin(), bounds.sorted.end(), keys.begin());
@@ -70,7 +74,7 @@ std::vector<int64_t> CountStored(const Backend& backend, const ClassPass::Segmen
 Tally TallyOne(const PassContext& context, const RankedWeight& at, int64_t index,
                const Marks& marks, const TensorBounds& bounds,
                const std::vector<int64_t>& stored_at_least) {
-  const ClassPass& pass = *at.pass;
+  const HostPass& pass = PassOf(at);
   const int64_t count = context.chunks[index].count;
   const size_t j = at.class_index;
   const int64_t from_class = j == 0 ? count : pass.AtLeast(index, j - 1);
@@ -91,7 +95,7 @@ std::vector<std::vector<Tally>> TallyAll(const PassContext& context,
   const auto chunks = static_cast<int64_t>(context.chunks.size());
   std::vector<std::vector<Tally>> tallies(found.size(), std::vector<Tally>(context.chunks.size()));
   for (const Batch& batch : BatchesByPass(found)) {
-    const ClassPass& pass = *found[batch.front()].pass;
+    const HostPass& pass = PassOf(found[batch.front()]);
     std::vector<TensorBounds> bounds;
     for (const Tensor& tensor : context.tensors)
       bounds.push_back(BoundsFor(context, tensor, found, batch));

@@ -3,23 +3,11 @@
 #ifndef SECATEUR_CORE_TALLY_H_
 #define SECATEUR_CORE_TALLY_H_
 
-#include <cstdint>
 #include <vector>
 
-#include "core/rank.h"
+#include "core/reader.h"
 
 namespace secateur {
-
-struct Tally {
-  int64_t below;
-  int64_t ties;
-
-  Tally& operator+=(const Tally& other) {
-    below += other.below;
-    ties += other.ties;
-    return *this;
-  }
-};
 
 // [threshold][chunk], thresholds in the order of `found`.
 std::vector<std::vector<Tally>> TallyAll(const PassContext& context,

@@ -3,6 +3,7 @@
 #include <array>
 #include <utility>
 
+#include "core/host_reader.h"
 #include "core/rank.h"
 
 namespace secateur {
@@ -63,7 +64,8 @@ std::vector<uint64_t> ValuesOfRanks(const PassContext& context, int64_t count,
   const int64_t sortable = ranks.size() > kFewRanks ? kSortableForMany : kSortable;
   if (count <= sortable) return SortedValues(context, count, ranks);
   std::vector<uint64_t> found;
-  for (const RankedWeight& at : FindRanks(context, count, ranks, true)) found.push_back(at.value);
+  for (const RankedWeight& at : FindRanks(HostReader(context), count, ranks, true))
+    found.push_back(at.value);
   return found;
 }
 

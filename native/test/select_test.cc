@@ -2,11 +2,10 @@
 // the same bits.
 #include "secateur/select.h"
 
-#include <deque>
 #include <limits>
 
 #include "core/chunks.h"
-#include "data.h"
+#include "fixture.h"
 #include "reference.h"
 #include "test.h"
 
@@ -15,37 +14,6 @@ namespace {
 
 const std::vector<DType> kTypes = {DType::kFloat32, DType::kFloat16, DType::kBFloat16,
                                    DType::kFloat64};
-
-struct Fixture {
-  std::vector<Weights> weights;
-  std::deque<MemorySource> sources;
-  std::vector<Tensor> tensors;
-
-  void Add(Weights tensor) { weights.push_back(std::move(tensor)); }
-  void Bind() {
-    for (size_t t = 0; t < weights.size(); ++t) {
-      const MemorySource& source = sources.emplace_back(weights[t].bytes.data());
-      tensors.push_back({"w" + std::to_string(t),
-                         weights[t].dtype,
-                         weights[t].factor,
-                         weights[t].count(),
-                         {{&source, 0, static_cast<int64_t>(weights[t].bytes.size())}}});
-    }
-  }
-};
-
-Fixture MakeFixture(const std::vector<std::pair<DType, int64_t>>& shapes,
-                    const std::string& distribution, const std::vector<double>& factors = {}) {
-  Fixture fixture;
-  for (size_t t = 0; t < shapes.size(); ++t) {
-    const auto [dtype, count] = shapes[t];
-    const std::vector<double> values =
-        MakeValues(distribution, count, static_cast<uint32_t>(t + 1));
-    fixture.Add({dtype, factors.empty() ? 1 : factors[t], ToBytes(values, dtype)});
-  }
-  fixture.Bind();
-  return fixture;
-}
 
 void ExpectReference(const Fixture& fixture, const SelectOptions& options) {
   const std::vector<Selection> selections = Select(fixture.tensors, options);

@@ -12,6 +12,7 @@ import type {
   Scope,
   SelectionHandle,
 } from './common-contract.js';
+import type { NativeDevices } from './device-contract.js';
 import type { NativeGroupCounts, NativeGrouping } from './groups-contract.js';
 import type { NativePacking } from './packing-contract.js';
 import type { NativeTraining } from './training-contract.js';
@@ -82,6 +83,8 @@ export interface NativePruneJob {
   select: NativeSelectOptions;
   /** Of the tensors, in order. Undefined: each weight by itself. */
   grouping?: NativeGrouping | undefined;
+  /** The CUDA library whose GPU selects, for weights one by one. Undefined: the CPU does. */
+  cudaLibrary?: string | undefined;
   /** Written beside (`.NAME.secateur-XXXXXX`), checked, and renamed in this order. Empty: select only. */
   outputs: NativeOutput[];
 }
@@ -118,7 +121,7 @@ export interface SelectBenchResult {
 }
 
 /** Failures are thrown (or rejected) as plain errors with `code`, `message` and the fields of SecateurError. */
-export interface NativeAddon extends NativeTraining, NativePacking {
+export interface NativeAddon extends NativeTraining, NativePacking, NativeDevices {
   /** Chosen at load time: the best that the CPU has, or SECATEUR_FORCE_BACKEND. */
   backend(): Backend;
   /** All backends compiled in that this CPU can run, best first. */

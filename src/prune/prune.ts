@@ -4,6 +4,7 @@
 import { invalidOption, SecateurError } from '../errors.js';
 import { callNative } from '../native/addon.js';
 import type { NativePruneJob, NativePruneResult, Scope } from '../native/contract.js';
+import { chooseDevice } from '../native/device.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { fixedRatio, type Granularity, type GranularityParts, parseGranularity } from './granularity.js';
 import {
@@ -40,7 +41,11 @@ export interface PruneOptions extends FileOptions {
   scope?: Scope | undefined;
   /** The smallest fraction kept in each tensor, [0, 1]. @default 0 */
   minKeep?: number | undefined;
-  /** This build has no CUDA backend: `auto` means `cpu`. @default 'auto' */
+  /**
+   * What selects: `cuda` a GPU, whose answer has the same bits, or an error with code CUDA; `auto` a GPU where the CUDA
+   * library is there and works and takes the weights (float32, float16, bfloat16, one by one), else the CPU.
+   * @default 'auto'
+   */
   device?: 'auto' | 'cpu' | 'cuda' | undefined;
   /** Keep NaN and infinities and never remove them, instead of failing. @default false */
   allowNonfinite?: boolean | undefined;
@@ -73,12 +78,14 @@ export async function prune(path: string, options: PruneOptions): Promise<PruneR
   const outputs = output === null ? [] : planOutputs(plan, output);
   const { sources, grouping } = plan;
   const tensors = [...plan.tensors, ...plan.following.map(({ native }) => native)];
-  const job = { sources, tensors, select: selectOptions(options, ratio), grouping, outputs };
+  const cudaLibrary = chooseDevice(options.device ?? 'auto', cpuReason(plan));
+  const device = cudaLibrary === undefined ? 'cpu' : 'cuda';
+  const job = { sources, tensors, select: selectOptions(options, ratio), grouping, cudaLibrary, outputs };
   const call = { signal: options.signal, progress: nativeProgress(options.onProgress) };
   const result = await callNative((native, control) => native.pruneFiles(job, control), call);
   const uncounted = dryRun && grouping === undefined;
   const zeros = uncounted ? await expectedZeros(job, result, options.signal) : result.zeros;
-  return pruneReport(plan, { output, granularity, scope, ratio }, result, zeros, started);
+  return pruneReport(plan, { output, granularity, scope, ratio, device }, result, zeros, started);
 }
 
 function checkPruneOptions(path: unknown, options: PruneOptions): void {
@@ -92,12 +99,13 @@ function checkPruneOptions(path: unknown, options: PruneOptions): void {
   if (dryRun !== undefined) checkFlag('dryRun', dryRun);
   if (output !== undefined || dryRun !== true) checkText('output', output);
   if (device !== undefined) checkWord('device', device, ['auto', 'cpu', 'cuda']);
-  if (device === 'cuda') {
-    throw new SecateurError(
-      'CUDA',
-      'Expected device to be "auto" or "cpu": the CUDA backend is not part of this build',
-    );
-  }
+}
+
+/** Why only the CPU can select; undefined where a GPU can. */
+function cpuReason({ grouping, tensors }: Plan): string | undefined {
+  if (grouping !== undefined) return 'groups of weights are ranked by the CPU';
+  const wide = tensors.find(({ dtype }) => dtype === 'float64');
+  return wide && `tensor "${wide.name}" is float64, which GPUs do not take here`;
 }
 
 /** The ratio, which n:m has of its own. Refuses options that mean nothing for a granularity. */

@@ -64,7 +64,8 @@ export interface PruneReport {
   skipped: Skipped[];
   /** Wall-clock time. */
   seconds: { select: number; apply: number; total: number };
-  device: 'cpu';
+  /** What has selected. */
+  device: 'cpu' | 'cuda';
   threads: number;
 }
 
@@ -102,7 +103,7 @@ export function sparsityOf(zeros: number, weights: number): number {
 /** The report of a run. `zeros` has one count for each of the plan's tensors, then for the vectors that follow. */
 export function pruneReport(
   plan: Plan,
-  asked: { output: string | null; granularity: Granularity; scope: Scope; ratio: number },
+  asked: { output: string | null; granularity: Granularity; scope: Scope; ratio: number; device: 'cpu' | 'cuda' },
   result: NativePruneResult,
   zeros: readonly number[],
   started: number,
@@ -130,7 +131,6 @@ export function pruneReport(
     following: followingVectors(plan, groups),
     skipped: plan.skipped,
     seconds: { select, apply, total: (performance.now() - started) / 1000 },
-    device: 'cpu',
     threads: result.threads,
   };
 }

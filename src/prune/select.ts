@@ -1,7 +1,14 @@
 // Selection over weights that a program holds in memory. The typed arrays are used where they are; nothing is copied.
 import { invalidOption } from '../errors.js';
 import { callNative } from '../native/addon.js';
-import type { DType, NativeSelectOptions, NativeTensor, Scope, SelectionHandle } from '../native/contract.js';
+import type {
+  DType,
+  NativeSelection,
+  NativeSelectOptions,
+  NativeTensor,
+  Scope,
+  SelectionHandle,
+} from '../native/contract.js';
 import { checkKeys, checkNumber } from '../options.js';
 
 /** Weights of one tensor. Uint16Array holds the bit patterns of float16 or bfloat16, which `dtype` tells apart. */
@@ -44,7 +51,7 @@ export interface Selection {
   readonly handle: SelectionHandle;
 }
 
-type Tensors = readonly (WeightArray | WeightTensor)[];
+export type Tensors = readonly (WeightArray | WeightTensor)[];
 
 const KEYS = ['ratio', 'ratios', 'scope', 'minKeep', 'threads', 'allowNonfinite', 'signal'];
 
@@ -62,7 +69,7 @@ function dtypeOf(data: WeightArray, given: DType | undefined, index: number): DT
   throw invalidOption(`tensors[${index}].dtype`, `one of ${fits.join(', ')} for ${data.constructor.name}`, given);
 }
 
-function toNative(tensors: Tensors): NativeTensor[] {
+export function toNative(tensors: Tensors): NativeTensor[] {
   return tensors.map((tensor, index) => {
     const { data, dtype, factor = 1 } = ArrayBuffer.isView(tensor) ? { data: tensor } : tensor;
     if (!(data instanceof Float32Array || data instanceof Float64Array || data instanceof Uint16Array)) {
@@ -75,7 +82,10 @@ function toNative(tensors: Tensors): NativeTensor[] {
   });
 }
 
-function nativeOptions(options: Omit<SelectOptions, 'ratio'>, ratios: readonly number[]): NativeSelectOptions {
+export function nativeSelectOptions(
+  options: Omit<SelectOptions, 'ratio'>,
+  ratios: readonly number[],
+): NativeSelectOptions {
   checkKeys('option', Object.keys(options), KEYS);
   for (const ratio of ratios) checkNumber('ratio', ratio, { least: 0, below: 1 });
   const { scope = 'global', minKeep = 0, threads = 0, allowNonfinite = false } = options;
@@ -83,6 +93,13 @@ function nativeOptions(options: Omit<SelectOptions, 'ratio'>, ratios: readonly n
   checkNumber('minKeep', minKeep, { least: 0, most: 1 });
   checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
   return { ratios: [...ratios], scope, minKeep, threads, allowNonfinite };
+}
+
+export function toSelections(selections: NativeSelection[]): Selection[] {
+  return selections.map(({ threshold, ...rest }) => ({
+    ...rest,
+    threshold: Number.isNaN(threshold) ? null : threshold,
+  }));
 }
 
 /**
@@ -98,12 +115,9 @@ export async function selectRatios(
   options: Omit<SelectOptions, 'ratio'> & { ratios: readonly number[] },
 ): Promise<Selection[]> {
   const native = toNative(tensors);
-  const nativeSelect = nativeOptions(options, options.ratios);
+  const nativeSelect = nativeSelectOptions(options, options.ratios);
   const selections = await callNative((addon, control) => addon.select(native, nativeSelect, control), options);
-  return selections.map(({ threshold, ...rest }) => ({
-    ...rest,
-    threshold: Number.isNaN(threshold) ? null : threshold,
-  }));
+  return toSelections(selections);
 }
 
 /**

@@ -16,6 +16,8 @@
 
 namespace secateur {
 
+class Device;
+
 // kGlobal: one threshold over all tensors together. kLayer: one a tensor, round(ratio * count)
 // removed in each.
 enum class Scope : uint8_t { kGlobal, kLayer };
@@ -29,6 +31,7 @@ struct SelectOptions {
       false;  // keep NaN and infinities and never remove them, instead of failing
   const Backend* backend = nullptr;  // null: ActiveBackend()
   Monitor* monitor = nullptr;        // may be null
+  const Device* device = nullptr;    // null: the CPU; else a GPU reads, f64 is refused
 };
 
 // Which weights of one tensor stay: key >= tie_end, or key >= tie_begin and index < tie_cut.

@@ -40,7 +40,7 @@ function print(diagnosis: Diagnosis, terminal: Terminal): void {
     ['memory', `${formatBytes(memory.totalBytes)}, ${formatBytes(memory.freeBytes)} free`],
     ['addon', addon.error === null ? `${addon.origin}: ${addon.path}` : 'not loaded'],
     ['backends', backends(diagnosis)],
-    ['cuda', cuda.reason],
+    ['cuda', gpu(cuda)],
     ['onnxruntime', runtime(diagnosis)],
   ];
   for (const [name, value] of facts) {
@@ -50,6 +50,13 @@ function print(diagnosis: Diagnosis, terminal: Terminal): void {
   terminal.print('');
   if (problems.length === 0) terminal.say('All that is needed works.');
   else for (const problem of problems) terminal.say(`Broken: ${problem}`);
+}
+
+function gpu(cuda: Diagnosis['cuda']): string {
+  if (!cuda.available) return cuda.reason;
+  const { name, capability, totalBytes, freeBytes, driver } = cuda;
+  const version = `${Math.floor(driver / 1000)}.${Math.floor((driver % 1000) / 10)}`;
+  return `${name} (${capability}), ${formatBytes(totalBytes)}, ${formatBytes(freeBytes)} free; driver of CUDA ${version}`;
 }
 
 function backends({ addon }: Diagnosis): string {

@@ -1,6 +1,7 @@
 // Collects what `secateur doctor` says: versions, processor, memory, the native addon and its backends, and what is
 // broken. Reads only; whoever asks decides how to show it.
 import { arch, availableParallelism, cpus, freemem, platform, release, totalmem } from 'node:os';
+import { type DeviceProbe, probeDevice } from '../../native/device.js';
 import { packageInfo } from '../package-info.js';
 import { type AddonState, examineAddon } from './addon.js';
 import { findOnnxRuntime, type RuntimeState } from './onnxruntime.js';
@@ -19,7 +20,8 @@ export interface Diagnosis {
   addon: AddonState;
   /** `onnxruntime-node`, which runs models; null where it is not installed. */
   onnxruntime: RuntimeState | null;
-  cuda: { available: false; reason: string };
+  /** Whether a GPU can be used; tried in a child process. */
+  cuda: DeviceProbe;
   /** What must be repaired, a sentence each; empty when all is well. */
   problems: string[];
 }
@@ -35,7 +37,7 @@ export function examine(): Diagnosis {
     memory: { totalBytes: totalmem(), freeBytes: freemem() },
     addon,
     onnxruntime: findOnnxRuntime(),
-    cuda: { available: false, reason: 'not in this build' },
+    cuda: addon.error === null ? probeDevice() : { available: false, reason: 'The native addon does not load.' },
     problems: findProblems(addon),
   };
 }

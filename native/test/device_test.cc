@@ -1,0 +1,231 @@
+// Selections and masks on a GPU (device.h says which) against the CPU's: equal bits.
+#include "secateur/device.h"
+
+#include <limits>
+
+#include "device.h"
+#include "fixture.h"
+#include "test.h"
+
+namespace secateur::test {
+namespace {
+
+const std::vector<DType> kTypes = {DType::kFloat32, DType::kFloat16, DType::kBFloat16};
+
+void ExpectEqualSelections(const std::vector<Selection>& got, const std::vector<Selection>& want) {
+  EXPECT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size() && i < want.size(); ++i) {
+    EXPECT_EQ(got[i].removed, want[i].removed);
+    for (size_t t = 0; t < want[i].tensors.size(); ++t) {
+      const TensorThreshold& a = got[i].tensors[t];
+      const TensorThreshold& b = want[i].tensors[t];
+      EXPECT_EQ(a.tie_begin, b.tie_begin);
+      EXPECT_EQ(a.tie_end, b.tie_end);
+      EXPECT_EQ(a.tie_cut, b.tie_cut);
+      EXPECT_EQ(a.removed, b.removed);
+      EXPECT_EQ(a.score, b.score);
+    }
+  }
+}
+
+// Uploaded for the call.
+void ExpectUploadedAsOnCpu(const Fixture& fixture, SelectOptions options) {
+  const std::vector<Selection> want = Select(fixture.tensors, options);
+  const std::shared_ptr<Device> device = OpenDevice();
+  options.device = device.get();
+  ExpectEqualSelections(Select(fixture.tensors, options), want);
+}
+
+// Uploaded, streamed through little memory, and from tensors that are there.
+void ExpectAsOnCpu(const Fixture& fixture, SelectOptions options) {
+  ExpectUploadedAsOnCpu(fixture, options);
+  const std::vector<Selection> want = Select(fixture.tensors, options);
+  const std::shared_ptr<Device> device = OpenDevice();
+  options.device = device.get();
+  device->LimitBytes(100000);
+  Context() += " streamed";
+  ExpectEqualSelections(Select(fixture.tensors, options), want);
+  device->LimitBytes(0);
+  std::vector<MaskedTensor> tensors;
+  std::vector<double> factors;
+  for (const Weights& weights : fixture.weights) {
+    tensors.push_back({weights.dtype, weights.count(), weights.bytes.data(), nullptr});
+    factors.push_back(weights.factor);
+  }
+  const DeviceTensors there(device, tensors, factors, {});
+  Context() += " there";
+  ExpectEqualSelections(there.Select(options), want);
+}
+
+TEST(SizesAroundTiles) {
+  for (const int64_t count : {1, 33, 8192, 8193, 24000}) {
+    for (const DType dtype : kTypes) {
+      Context() = "n=" + std::to_string(count);
+      const Fixture fixture = MakeFixture({{dtype, count}, {dtype, count / 3}}, "normal");
+      ExpectAsOnCpu(fixture, {.ratios = {0, 0.9, 0.999}});
+    }
+  }
+}
+
+TEST(DistributionsAndTypes) {
+  for (const std::string& distribution : Distributions()) {
+    for (const DType dtype : kTypes) {
+      Context() = distribution;
+      const Fixture fixture = MakeFixture(
+          {{dtype, 0}, {dtype, 14000}, {dtype, 1}, {dtype, 0}, {dtype, 9000}, {dtype, 0}},
+          distribution);
+      ExpectUploadedAsOnCpu(fixture, {.ratios = {0.5, 0.9}});
+    }
+  }
+}
+
+TEST(LayersAndFloors) {
+  const Fixture fixture = MakeFixture(
+      {{DType::kFloat32, 20000}, {DType::kFloat32, 9000}, {DType::kFloat32, 300}}, "few");
+  ExpectAsOnCpu(fixture, {.ratios = {0.5, 0.9}, .scope = Scope::kLayer});
+  ExpectAsOnCpu(fixture, {.ratios = {0.8}, .min_keep = 0.15});
+}
+
+TEST(MixedTypesAndFactors) {
+  for (const char* distribution : {"normal", "few", "zeros90", "heavy"}) {
+    Context() = distribution;
+    const Fixture fixture =
+        MakeFixture({{DType::kFloat32, 30000}, {DType::kFloat16, 20000}, {DType::kBFloat16, 10000}},
+                    distribution, {1, 0.37, 1e3});
+    ExpectAsOnCpu(fixture, {.ratios = {0.2, 0.75}});
+  }
+}
+
+TEST(NineRatios) {
+  for (const char* distribution : {"normal", "few", "zeros90", "same-prefix"}) {
+    Context() = distribution;
+    const Fixture fixture = MakeFixture({{DType::kFloat32, 30000}}, distribution);
+    ExpectUploadedAsOnCpu(fixture, {.ratios = {0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9}});
+  }
+}
+
+TEST(ManySmallTensors) {
+  std::vector<std::pair<DType, int64_t>> shapes;
+  for (int64_t t = 0; t < 60; ++t) shapes.emplace_back(kTypes[t % 2], t % 7 == 0 ? 0 : 10 + 3 * t);
+  ExpectAsOnCpu(MakeFixture(shapes, "few"), {.ratios = {0.3, 0.9}});
+}
+
+// A sample that sees nothing of what matters: the fallback must still be exact.
+TEST(SampleMisses) {
+  std::vector<double> values(100000, 1.0);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = i < 99800 ? 1e-3 : 1.0 + static_cast<double>(i) * 1e-7;
+  Fixture fixture;
+  fixture.Add({DType::kFloat32, 1, ToBytes(values, DType::kFloat32)});
+  fixture.Bind();
+  ExpectAsOnCpu(fixture, {.ratios = {0.9970, 0.9985, 0.9995}});
+}
+
+std::string CodeOf(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const Error& error) {
+    return error.code() + " " + error.tensor() + " " + std::to_string(error.index());
+  }
+  return "";
+}
+
+TEST(Nonfinite) {
+  const std::shared_ptr<Device> device = OpenDevice();
+  for (const DType dtype : kTypes) {
+    Fixture fixture = MakeFixture({{dtype, 50}, {dtype, 60000}}, "normal");
+    const uint64_t bits = InfinityKey(dtype) + 1;
+    const auto element = static_cast<size_t>(ElementBytes(dtype));
+    std::memcpy(fixture.weights[1].bytes.data() + 41234 * element, &bits, element);
+    std::memcpy(fixture.weights[1].bytes.data() + 50000 * element, &bits, element);
+    for (const int64_t limit : {0, 50000}) {
+      device->LimitBytes(limit);
+      EXPECT_EQ(CodeOf([&] { Select(fixture.tensors, {.ratios = {0.5}, .device = device.get()}); }),
+                std::string("NONFINITE_WEIGHT w1 41234"));
+    }
+    ExpectAsOnCpu(fixture, {.ratios = {0.9}, .allow_nonfinite = true});
+  }
+}
+
+TEST(RefusesFloat64) {
+  const std::shared_ptr<Device> device = OpenDevice();
+  const Fixture fixture = MakeFixture({{DType::kFloat64, 10}}, "normal");
+  EXPECT_EQ(CodeOf([&] { Select(fixture.tensors, {.ratios = {0.5}, .device = device.get()}); }),
+            std::string("CUDA  -1"));
+}
+
+TEST(RunsOutOfMemory) {
+  const std::shared_ptr<Device> device = OpenDevice();
+  std::byte none{};
+  EXPECT_EQ(CodeOf([&] {
+              const DeviceTensors tensors(
+                  device, {{DType::kFloat32, int64_t{1} << 46, &none, nullptr}}, {1}, {});
+            }),
+            std::string("CUDA  -1"));
+}
+
+TEST(Cancels) {
+  const std::shared_ptr<Device> device = OpenDevice();
+  const Fixture fixture = MakeFixture({{DType::kFloat32, 300000}}, "normal");
+  Monitor monitor;
+  monitor.Cancel();
+  EXPECT_EQ(CodeOf([&] {
+              Select(fixture.tensors,
+                     {.ratios = {0.5}, .monitor = &monitor, .device = device.get()});
+            }),
+            std::string("ABORTED  -1"));
+}
+
+TEST(MasksPacksAndCopiesBack) {
+  for (const char* distribution : {"normal", "few", "zero", "sorted"}) {
+    Context() = distribution;
+    Fixture fixture = MakeFixture({{DType::kFloat32, 20001},
+                                   {DType::kFloat16, 16384},
+                                   {DType::kBFloat16, 0},
+                                   {DType::kBFloat16, 9999},
+                                   {DType::kFloat32, 31}},
+                                  distribution);
+    std::vector<MaskedTensor> tensors;
+    std::vector<std::vector<std::byte>> results;
+    for (Weights& weights : fixture.weights) {
+      tensors.push_back(
+          {weights.dtype, weights.count(), weights.bytes.data(), weights.bytes.data()});
+      results.emplace_back(weights.bytes.size());
+    }
+    std::vector<std::byte*> out;
+    for (auto& result : results) out.push_back(result.data());
+    DeviceTensors there(OpenDevice(), tensors, std::vector<double>(tensors.size(), 1), {});
+    const Selection selection = there.Select({.ratios = {0.7}})[0];
+
+    std::vector<std::vector<uint8_t>> bits;
+    std::vector<std::vector<uint8_t>> want_bits;
+    std::vector<uint8_t*> to;
+    std::vector<uint8_t*> want_to;
+    for (const MaskedTensor& tensor : tensors) {
+      bits.emplace_back((tensor.count + 31) / 32 * 4, 0xff);
+      want_bits.emplace_back((tensor.count + 31) / 32 * 4, 0);
+    }
+    for (auto& each : bits) to.push_back(each.data());
+    for (auto& each : want_bits) want_to.push_back(each.data());
+    there.Pack(selection.tensors, to);
+    PackMask(tensors, selection.tensors, want_to, {});
+    EXPECT(bits == want_bits);
+
+    there.Download(out);
+    for (size_t t = 0; t < results.size(); ++t) EXPECT(results[t] == fixture.weights[t].bytes);
+    const std::vector<int64_t> copied = there.DownloadMasked(selection.tensors, out);
+    const std::vector<int64_t> want = ApplyMask(tensors, selection.tensors, {});
+    EXPECT(copied == want);
+    for (size_t t = 0; t < results.size(); ++t) EXPECT(results[t] == fixture.weights[t].bytes);
+    EXPECT(there.Apply(selection.tensors) == want);
+    there.Download(out);
+    for (size_t t = 0; t < results.size(); ++t) EXPECT(results[t] == fixture.weights[t].bytes);
+    // Masked again, nothing changes: what is left has the zeros that it had.
+    EXPECT(there.Apply(there.Select({.ratios = {0}})[0].tensors) == want);
+  }
+}
+
+}  // namespace
+}  // namespace secateur::test
+
+int main() { return secateur::test::RunAllTests(); }
