@@ -5,7 +5,6 @@
 #ifndef SECATEUR_CORE_SCORE_H_
 #define SECATEUR_CORE_SCORE_H_
 
-#include <bit>
 #include <cstdint>
 
 #include "core/host_device.h"
@@ -19,19 +18,18 @@ inline constexpr uint64_t kInfinityScore = 0x7ff0000000000000;
 SECATEUR_HD inline double KeyValue(DType dtype, uint64_t key) {
   switch (dtype) {
     case DType::kFloat32:
-      return std::bit_cast<float>(static_cast<uint32_t>(key));
+      return BitsAs<float>(static_cast<uint32_t>(key));
     case DType::kBFloat16:
-      return std::bit_cast<float>(static_cast<uint32_t>(key) << 16);
+      return BitsAs<float>(static_cast<uint32_t>(key) << 16);
     case DType::kFloat64:
-      return std::bit_cast<double>(key);
+      return BitsAs<double>(key);
     case DType::kFloat16:
       break;
   }
   const auto exponent = static_cast<int>(key >> 10);
   const auto fraction = static_cast<double>(key & 0x3ff);
   if (exponent == 0) return fraction * 0x1p-24;
-  return (fraction + 1024) *
-         std::bit_cast<double>(static_cast<uint64_t>(exponent - 25 + 1023) << 52);
+  return (fraction + 1024) * BitsAs<double>(static_cast<uint64_t>(exponent - 25 + 1023) << 52);
 }
 
 class ScoreMap {
@@ -42,7 +40,7 @@ class ScoreMap {
   // those.
   SECATEUR_HD uint64_t Score(uint64_t key) const {
     if (key >= InfinityKey(dtype_)) return kInfinityScore;
-    const auto score = std::bit_cast<uint64_t>(KeyValue(dtype_, key) * factor_);
+    const auto score = BitsAs<uint64_t>(KeyValue(dtype_, key) * factor_);
     return score < kInfinityScore ? score : kInfinityScore - 1;
   }
 

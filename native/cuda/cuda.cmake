@@ -3,12 +3,11 @@
 string(TOLOWER "${SECATEUR_CUDA}" secateur_cuda)
 if(NOT secateur_cuda STREQUAL off)
   include(CheckLanguage)
-  # The host compiler that nvcc calls must know the C++ of our headers.
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version OUTPUT_VARIABLE secateur_nvcc ERROR_QUIET)
     if(secateur_nvcc MATCHES "release ([0-9.]+)" AND CMAKE_MATCH_1 VERSION_LESS 12.0)
-      message(STATUS "CUDA library: nvcc ${CMAKE_MATCH_1} does not know C++20")
+      message(STATUS "CUDA library: not built, nvcc ${CMAKE_MATCH_1} is too old")
       set(CMAKE_CUDA_COMPILER NOTFOUND)
     endif()
   endif()
@@ -30,12 +29,10 @@ if(NOT secateur_cuda STREQUAL off)
     target_include_directories(secateur_cuda PRIVATE native/include native)
     set_target_properties(
       secateur_cuda
-      PROPERTIES CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
+      PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static CUDA_VISIBILITY_PRESET hidden
     )
-    set_property(TARGET secateur_cuda PROPERTY CXX_STANDARD) # else it is CUDA's too
-    # No contraction, as on the CPU: both give the same bits. The standard as a flag, since CMake 3.25 does not know
-    # that nvcc 12 has it.
-    target_compile_options(secateur_cuda PRIVATE -std=c++20 -fmad=false --expt-relaxed-constexpr)
+    # No contraction, as on the CPU: both give the same bits.
+    target_compile_options(secateur_cuda PRIVATE -fmad=false --expt-relaxed-constexpr)
     if(SECATEUR_WERROR)
       target_compile_options(secateur_cuda PRIVATE -Werror=all-warnings)
     endif()

@@ -4,7 +4,6 @@
 #define SECATEUR_CUDA_STEP_MATH_H_
 
 #include <cmath>
-#include <cstring>
 
 #include "core/host_device.h"
 #include "cuda/api.h"
@@ -12,11 +11,7 @@
 
 namespace secateur::cuda {
 
-SECATEUR_HD inline uint32_t KeyOf(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, sizeof(bits));
-  return bits & 0x7fffffffU;
-}
+SECATEUR_HD inline uint32_t KeyOf(float value) { return BitsAs<uint32_t>(value) & 0x7fffffffU; }
 
 struct Element {
   float w;
