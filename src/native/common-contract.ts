@@ -42,3 +42,48 @@ export interface NativeControl {
   cancel?: NativeCancel;
   progress?: NativeProgress;
 }
+
+export interface NativeSelectOptions {
+  /** Removal ratios in [0, 1), each answered from the same pass over the weights. */
+  ratios: number[];
+  scope: Scope;
+  /** Smallest fraction kept in each tensor, [0, 1]; 0 is off. */
+  minKeep: number;
+  /** Upper bound on threads; 0 means all cores. Small work uses fewer. */
+  threads: number;
+  /** Keep NaN and infinities and never remove them, instead of failing with NONFINITE_WEIGHT. */
+  allowNonfinite: boolean;
+}
+
+/** Weights in JavaScript memory; the addon reads and writes the view's own bytes and holds a reference. */
+export interface NativeTensor {
+  data: ArrayBufferView;
+  dtype: DType;
+  /** Multiplies the magnitude before it is ranked; finite and > 0. */
+  factor: number;
+}
+
+/** What one ratio does to one tensor. */
+export interface NativeTensorSelection {
+  /** The score below which weights are removed. */
+  threshold: number;
+  /** How many weights are removed. */
+  removed: number;
+}
+
+/** The answer to one ratio. `handle` carries the exact thresholds (keys and the place where ties end). */
+export interface NativeSelection {
+  ratio: number;
+  /** Removed over all tensors. */
+  removed: number;
+  /** The global threshold; NaN with scope `layer`. */
+  threshold: number;
+  tensors: NativeTensorSelection[];
+  handle: SelectionHandle;
+}
+
+/** One output file: the concatenation of its pieces. Bytes of tensor runs inside a copied range are masked. */
+export interface NativeOutput {
+  path: string;
+  pieces: (NativeRange | { literal: Uint8Array })[];
+}

@@ -1,7 +1,12 @@
 // The part of the addon's contract about GPUs. Internal. `library` is the path of the CUDA library; definitions are in
 // native/include/secateur/device.h.
-import type { NativeControl, SelectionHandle } from './common-contract.js';
-import type { NativeSelection, NativeSelectOptions, NativeTensor } from './contract.js';
+import type {
+  NativeControl,
+  NativeSelection,
+  NativeSelectOptions,
+  NativeTensor,
+  SelectionHandle,
+} from './common-contract.js';
 
 /** Opaque, type-tagged. */
 export type DeviceHandle = { readonly __secateur: 'device' };
