@@ -81,9 +81,3 @@ export interface NativeSelection {
   tensors: NativeTensorSelection[];
   handle: SelectionHandle;
 }
-
-/** One output file: the concatenation of its pieces. Bytes of tensor runs inside a copied range are masked. */
-export interface NativeOutput {
-  path: string;
-  pieces: (NativeRange | { literal: Uint8Array })[];
-}

@@ -37,6 +37,12 @@ export type {
 /** Instruction sets of the CPU kernels; `portable` runs everywhere. */
 export type Backend = 'avx512' | 'avx2' | 'neon' | 'portable';
 
+/** One output file: the concatenation of its pieces. Bytes of tensor runs inside a copied range are masked. */
+export interface NativeOutput {
+  path: string;
+  pieces: (NativeRange | { literal: Uint8Array })[];
+}
+
 export interface NativePruneJob {
   /** Paths of regular files, opened read-only. `size` is what the plan was made from; a difference is FILE_CHANGED. */
   sources: { path: string; size: number }[];
