@@ -178,11 +178,12 @@ class Sweep {
     const { training, signal } = this.#options;
     if (training === undefined) throw new TypeError('Expected training, which planSweep has checked');
     const key = placeKey(place);
-    const trainer = await training.open(this.#path);
+    const opened = await training.open(this.#path);
+    const { trainer } = opened;
     try {
       const run = { checkpoint: this.#folder?.checkpoint(key), resume: true, signal };
       const report = await trainPoint(
-        trainer,
+        opened,
         place,
         { ...training, minKeep: this.#plan.minKeep },
         { ...run, onProgress: ({ phase, done }) => this.#progress(place, phase, EPOCH_WORK * done) },

@@ -12,10 +12,8 @@ import type { SweepPlace } from './series.js';
 
 /** How points are trained. */
 export interface SweepTraining {
-  /** Makes a trainer of the dense model. It is closed after the point. */
-  open: (model: string) => Promise<Trainer>;
-  /** The data to train on. */
-  source: BatchSource;
+  /** Makes a trainer of the dense model, and the batches to train it on. Called for each point; the trainer is closed after it. */
+  open: (model: string) => Promise<{ trainer: Trainer; source: BatchSource }>;
   /** Data to measure accuracy with after each epoch, for the history in checkpoints. @default none: it costs time */
   validation?: BatchSource | undefined;
   /** Of ADMM. */
@@ -45,13 +43,13 @@ export function epochsOfPlace({ method, retrainEpochs }: SweepPlace, training: S
 
 /** Prunes and trains; the trainer has the result. */
 export async function trainPoint(
-  trainer: Trainer,
+  { trainer, source }: Awaited<ReturnType<SweepTraining['open']>>,
   place: SweepPlace,
   { minKeep, ...training }: SweepTraining & { minKeep: number },
   run: RunOptions,
 ): Promise<MethodReport> {
   const { ratio, scope, retrainEpochs } = place;
-  const { learningRate, retrainLearningRate, source, validation } = training;
+  const { learningRate, retrainLearningRate, validation } = training;
   const common = {
     ...run,
     ...(validation !== undefined && { validation }),

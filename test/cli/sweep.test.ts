@@ -89,6 +89,18 @@ describe('sweep', { timeout: 120_000 }, () => {
     expect(other.stderr).toContain('was made with other ones: training');
   });
 
+  const pictures = '../shared/data/coco128';
+  it.skipIf(!existsSync(pictures))('measures detectors by AP50', async () => {
+    const detector = temporary.path('tiny.onnx');
+    await secateur(['new', 'yolov4', '--tiny', '--size', '64', '-o', detector, '-q']);
+    const args = ['-r', '0.5', '--task', 'detection', '--data', pictures, '--threads', '1'];
+    const { data: name, models } = await json('sweep', detector, ...args);
+    expect(name).toContain('coco128');
+    const { ap50, ap } = models[0].points[0].metrics;
+    expect(Object.keys(models[0].dense.metrics)).toEqual(['ap50', 'ap']);
+    expect(ap50).toBeGreaterThanOrEqual(ap);
+  });
+
   it.each([
     [['--data', 'digits'], 'Expected --ratios LIST'],
     [['-r', '0.9:0.1:0.1'], 'Expected --ratios to be FROM:TO:STEP with at most 1000 steps, such as 0.1:0.9:0.1'],

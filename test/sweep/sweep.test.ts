@@ -146,8 +146,10 @@ describe('a folder', () => {
 
 describe('training', { timeout: 120_000 }, () => {
   const training = () => ({
-    open: (model: string) => Trainer.create(model, { threads: 1 }),
-    source: digits('train', 256),
+    open: async (model: string) => ({
+      trainer: await Trainer.create(model, { threads: 1 }),
+      source: digits('train', 256),
+    }),
     admm: { iterations: 2 },
   });
 

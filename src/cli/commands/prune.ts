@@ -72,7 +72,8 @@ Examples:
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.5 --exclude 'head.*'
   $ secateur prune model.onnx -o pruned.onnx --ratio 0.5 --granularity channel
   $ secateur prune model.onnx -o pruned.onnx --granularity 2:4
-  $ secateur prune model.onnx -o pruned.onnx --ratio 0.7 --recalibrate-bn --data cifar-10
+  $ secateur prune model.onnx -o pruned.onnx --ratio 0.7 --recalibrate-bn \\
+      --data cifar-10
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (no file changed)`;
 

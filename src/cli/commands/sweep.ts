@@ -11,7 +11,9 @@ import type { CommandContext, Runner } from '../run.js';
 import { writeReports } from '../sweep/files.js';
 import { integerList, ratioList, wordList } from '../sweep/lists.js';
 import { noteOf, printSweep } from '../sweep/print.js';
-import { addAdmmOptions, type SweepChoice, sweepOptionsOf } from '../sweep/settings.js';
+import { type SweepChoice, sweepOptionsOf } from '../sweep/settings.js';
+import { addAdmmOptions } from '../training/admm.js';
+import { addDetectionOptions } from '../training/detection-options.js';
 import { addDataOptions, addStepOptions } from '../training/options.js';
 
 const EPILOGUE = `
@@ -27,7 +29,8 @@ with all; each combination is a line of the plot:
                                   --same-epochs gives both the same epochs
   --recalibrate-bn                one-shot, and with the statistics of
                                   BatchNormalization computed anew
-Options of training are those of \`secateur retrain\`.
+Options of training are those of \`secateur retrain\`; with --task detection AP50
+is measured.
 
 -o keeps every finished point in a folder, and the checkpoint of the one under
 way: after Ctrl-C, or to add ratios, run the same command again. At the end it
@@ -63,7 +66,7 @@ export function addSweep(program: Command, run: Runner): void {
     .option('--min-keep <number>', 'smallest fraction kept in each tensor, [0, 1]', real('--min-keep', 0, 1))
     .option('--keep-models', 'write every pruned model into the folder')
     .option('--iterations <n>', 'projections of admm (default: 24)', integer('--iterations', 1, 1e6));
-  addStepOptions(addAdmmOptions(addRecalibrationOptions(addDataOptions(command))))
+  addStepOptions(addAdmmOptions(addRecalibrationOptions(addDetectionOptions(addDataOptions(command)))))
     .addOption(threadsOption())
     .addHelpText('after', EPILOGUE);
   addOutputOptions(command).action((models: string[], options: Options) =>

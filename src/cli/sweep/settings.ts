@@ -3,18 +3,20 @@ import { invalidOption } from '../../errors.js';
 import {
   type Evaluator,
   evaluate,
+  evaluateDetection,
   openDataset,
+  openDetection,
   type SweepMethod,
   type SweepOptions,
   type SweepTraining,
 } from '../../index.js';
 import { required } from '../options.js';
 import { type RecalibrationChoice, recalibrationOf } from '../recalibration.js';
-import { type AdmmChoice, addAdmmOptions, admmOf, methodRates } from '../training/admm.js';
+import { type AdmmChoice, admmOf, methodRates } from '../training/admm.js';
+import { checkTask } from '../training/detection-options.js';
 import { lossOf } from '../training/loss.js';
-import { openBatches, openTrainer, wholeSet } from '../training/options.js';
-
-export { addAdmmOptions };
+import { wholeSet } from '../training/options.js';
+import { openTask } from '../training/task.js';
 
 export interface SweepChoice extends AdmmChoice, RecalibrationChoice {
   data?: string;
@@ -31,6 +33,7 @@ export interface SweepChoice extends AdmmChoice, RecalibrationChoice {
 const ofTraining = [
   ...['batch', 'augment', 'labelSmoothing', 'optimizer', 'lr', 'schedule', 'momentum', 'weightDecay', 'clip'],
   ...['average', 'accumulate', 'trainable', 'frozen', 'retrainLr', 'sameEpochs', 'seed'],
+  ...['boxGain', 'objectnessGain', 'classGain', 'matchThreshold', 'measureEvery'],
 ] as const;
 const ofAdmm = ['iterations', 'epochsPerIteration', 'rho', 'rhoEnd', 'mask'] as const;
 
@@ -40,20 +43,23 @@ export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions
   const { method: methods = ['magnitude'], scope: scopes = ['global'], retrainEpochs = [0] } = options;
   const trains = methods.includes('admm') || retrainEpochs.some((epochs) => epochs > 0);
   refuseUnused(options, { trains, admm: methods.includes('admm') });
+  checkTask(options);
   const { data, minKeep = 0, include = [], exclude = [], threads = 0 } = options;
   const common = { ratios, methods, scopes, retrainEpochs, minKeep, include, exclude, threads };
   const recalibrate = await recalibrationOf(options);
   if (data === undefined && !trains) return { ...common, data: null };
   required(data, '--data WHERE', 'the data to measure with, and to train on');
-  const test = await openDataset(data as string, 'test');
-  const { loss = 'cross-entropy', lossOutput = null, shape = null } = options;
+  const { name, length, evaluate } = await (options.task === 'detection' ? detectorMeasure : classifierMeasure)(
+    options,
+  );
+  const { task = 'classification', loss = 'cross-entropy', lossOutput = null, shape = null, size = null } = options;
   return {
     ...common,
     recalibrate,
-    data: test.name,
-    evaluate: evaluatorOf(options, wholeSet(test)),
-    settings: { data: `${test.name}, ${test.length} samples`, loss, lossOutput, shape },
-    ...(trains && { training: await trainingOf(options) }),
+    data: name,
+    evaluate,
+    settings: { task, data: `${name}, ${length} samples`, loss, lossOutput, shape, size },
+    ...(trains && { training: trainingOf(options) }),
   };
 }
 
@@ -68,28 +74,50 @@ function refuseUnused(options: SweepChoice, { trains, admm }: { trains: boolean;
   check(ofTraining, trains, '--method admm or --retrain-epochs');
 }
 
-function evaluatorOf(options: SweepChoice, source: ReturnType<typeof wholeSet>): Evaluator {
-  const { labelSmoothing: _, ...measured } = options;
-  const { threads = 0 } = options;
-  return async (model, { signal, onProgress }) => {
-    const report = (done: number, total = done) => onProgress(done, total);
-    const { loss, accuracy } = await evaluate(model, source, {
-      ...lossOf(measured),
-      threads,
-      signal,
-      onProgress: report,
-    });
-    return accuracy === null ? { loss } : { accuracy, loss };
+/** How models are measured, and on what. */
+interface Measure {
+  name: string;
+  length: number;
+  evaluate: Evaluator;
+}
+
+async function classifierMeasure({ labelSmoothing: _, ...options }: SweepChoice): Promise<Measure> {
+  const { data = '', threads = 0 } = options;
+  const test = await openDataset(data, 'test');
+  const source = wholeSet(test);
+  return {
+    name: test.name,
+    length: test.length,
+    evaluate: async (model, { signal, onProgress: report }) => {
+      const onProgress = (done: number, total = done) => report(done, total);
+      const { loss, accuracy } = await evaluate(model, source, { ...lossOf(options), threads, signal, onProgress });
+      return accuracy === null ? { loss } : { accuracy, loss };
+    },
   };
 }
 
-async function trainingOf(options: SweepChoice): Promise<SweepTraining> {
-  const { batches } = await openBatches(options);
+async function detectorMeasure({ data = '', threads = 0, size, recalibrateBn }: SweepChoice): Promise<Measure> {
+  if (recalibrateBn) throw invalidOption('--recalibrate-bn', 'used with --task classification', '--task detection');
+  const test = await openDetection(data, 'test');
+  return {
+    name: test.name,
+    length: test.images.length,
+    evaluate: async (model, { signal, onProgress }) => {
+      const options = { ...(size !== undefined && { size }), threads, signal, onProgress };
+      const { ap50, ap } = await evaluateDetection(model, test, options);
+      return { ...(ap50 !== null && { ap50 }), ...(ap !== null && { ap }) };
+    },
+  };
+}
+
+function trainingOf(options: SweepChoice): SweepTraining {
   const { sameEpochs = false } = options;
   const names = [...ofTraining.filter((name) => name !== 'sameEpochs' && name !== 'retrainLr'), 'data'] as const;
   return {
-    open: (model) => openTrainer(model, options),
-    source: batches,
+    open: async (model) => {
+      const { trainer, batches: source } = await openTask(model, options);
+      return { trainer, source };
+    },
     admm: admmOf(options),
     ...methodRates(options),
     sameEpochs,
