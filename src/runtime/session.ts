@@ -1,5 +1,6 @@
 // Models in ONNX Runtime: the only file that knows onnxruntime-node, which is an optional peer and is loaded on first
 // use. A session runs on the thread that calls it and blocks it; training keeps its sessions in a worker.
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { toBinary } from '@bufbuild/protobuf';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { SecateurError } from '../errors.js';
@@ -113,7 +114,7 @@ export class Session {
   /**
    * Runs the model once; blocks this thread meanwhile.
    *
-   * @param fetches outputs to compute, all by default; where a tensor is given, its own memory is written too.
+   * @param fetches outputs to compute, all by default; where a tensor is given, its memory is written, and it is returned.
    * @throws SecateurError RUNTIME where the runtime fails, as on wrong shapes.
    */
   async run(
@@ -121,7 +122,8 @@ export class Session {
     fetches?: Readonly<Record<string, RuntimeTensor | null>>,
   ): Promise<Readonly<Record<string, RuntimeTensor>>> {
     try {
-      return fetches === undefined ? await this.#session.run(feeds) : await this.#session.run(feeds, fetches);
+      if (fetches === undefined) return await this.#session.run(feeds);
+      return keepGiven(await this.#session.run(feeds, fetches), fetches);
     } catch (cause) {
       throw refused('Expected the model to run', cause);
     }
@@ -132,6 +134,33 @@ export class Session {
     this.#session.endProfiling();
     await this.#session.release();
   }
+}
+
+let port: MessagePort | undefined;
+
+function closedPort(): MessagePort {
+  if (port === undefined) {
+    port = new MessageChannel().port1;
+    port.close();
+  }
+  return port;
+}
+
+/**
+ * onnxruntime-node (1.30) writes into a tensor that it is given and returns a copy beside it: of all gradients, as much
+ * memory as the model, until the garbage collector comes by. What is sent through a closed port goes at once.
+ */
+function keepGiven(
+  results: Readonly<Record<string, RuntimeTensor>>,
+  fetches: Readonly<Record<string, RuntimeTensor | null>>,
+): Readonly<Record<string, RuntimeTensor>> {
+  const kept = Object.entries(results).map(([name, result]) => {
+    const given = fetches[name];
+    if (given === null || given === undefined) return [name, result] as const;
+    if (result.data !== given.data) closedPort().postMessage(null, [(result.data as Float32Array<ArrayBuffer>).buffer]);
+    return [name, given] as const;
+  });
+  return Object.fromEntries(kept);
 }
 
 function nativeOptions(options: SessionOptions): InferenceSession.SessionOptions {

@@ -26,11 +26,15 @@ describe('a session', () => {
     }
   });
 
-  it('writes into memory that is given for an output', async () => {
-    const session = await Session.open(doubling(), { threads: 1 });
+  it.each(['planned', 'reused', 'returned'] as const)('writes into memory given for an output, %s', async (memory) => {
+    const session = await Session.open(doubling(), { threads: 1, memory });
     const own = new Float32Array(2);
-    await session.run({ x: session.tensor(Float32Array.of(3, 5), [1, 2]) }, { y: session.tensor(own, [1, 2]) });
-    expect([...own]).toEqual([6, 10]);
+    const x = session.tensor(Float32Array.of(3, 5), [1, 2]);
+    for (let run = 0; run < 3; run++) {
+      const { y } = await session.run({ x }, { y: session.tensor(own.fill(0), [1, 2]) });
+      expect([...own]).toEqual([6, 10]);
+      expect(y?.data).toBe(own); // no copy beside it
+    }
     await session.close();
   });
 
