@@ -91,9 +91,14 @@ function parse<Result>(path: string, text: string): Kept<Result> {
 function differences(kept: SweepSettings, asked: SweepSettings): string[] {
   const names = new Set([...Object.keys(kept), ...Object.keys(asked)]);
   return [...names].flatMap((name) => {
-    const [before, now] = [JSON.stringify(kept[name]), JSON.stringify(asked[name])];
+    const [before, now] = [textOf(kept[name]), textOf(asked[name])];
     return before === now ? [] : [`${name} ${before ?? 'not given'}, not ${now ?? 'left out'}`];
   });
+}
+
+/** Null is as good as left out, so that folders outlive new options. */
+function textOf(setting: unknown): string | undefined {
+  return JSON.stringify(setting, (_, value) => value ?? undefined);
 }
 
 /** SHA-256 of a model with its data files, which tells models apart. */

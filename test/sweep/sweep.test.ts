@@ -129,6 +129,10 @@ describe('a folder', () => {
     const kept = join(folder, 'other');
     const settings = { data: 'digits' };
     await sweep(path, { ratios: [0.5], evaluate: measure, folder: kept, settings });
+    const same = { ...settings, size: null };
+    expect((await sweep(path, { ratios: [0.5], evaluate: measure, folder: kept, settings: same })).points).toHaveLength(
+      1,
+    );
     const before = readdirSync(kept);
     const asked = counted();
     const other: SweepOptions = { ratios: [0.4, 0.5], evaluate: asked.evaluate, folder: kept };
@@ -136,7 +140,8 @@ describe('a folder', () => {
       code: 'INVALID_OPTION',
       message: expect.stringMatching(/minKeep 0, not 0.1; data "digits", not "mnist"; give those, or another folder/),
     });
-    const sparse = join(folder, 'sparse.onnx');
+    const sparse = join(folder, 'another.onnx');
+    await prune(path, { output: sparse, ratio: 0.1 });
     await expect(sweep(sparse, { ...other, settings })).rejects.toThrow(/other ones: model "/);
     expect([asked.calls(), readdirSync(kept)]).toEqual([0, before]);
     writeFileSync(join(kept, 'magnitude-global-one-shot-0.5.json'), '{"settings": ');

@@ -52,7 +52,7 @@ export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions
   const { name, length, evaluate } = await (options.task === 'detection' ? detectorMeasure : classifierMeasure)(
     options,
   );
-  const { task = 'classification', loss = 'cross-entropy', lossOutput = null, shape = null, size = null } = options;
+  const { task = null, loss = 'cross-entropy', lossOutput = null, shape = null, size = null } = options;
   return {
     ...common,
     recalibrate,
