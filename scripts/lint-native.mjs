@@ -31,7 +31,12 @@ function format(files, fix) {
 function configure() {
   const require = createRequire(import.meta.url);
   const headers = [require('node-api-headers').include_dir, path.dirname(require.resolve('node-addon-api'))];
-  const options = ['-DSECATEUR_TESTS=ON', '-DCMAKE_JS_VERSION=lint', `-DCMAKE_JS_INC=${headers.join(';')}`];
+  const options = [
+    '-DSECATEUR_TESTS=ON',
+    '-DSECATEUR_CUDA=off',
+    '-DCMAKE_JS_VERSION=lint',
+    `-DCMAKE_JS_INC=${headers.join(';')}`,
+  ];
   const args = ['-S', root, '-B', database, '-DCMAKE_BUILD_TYPE=Release', ...options];
   const { status, error } = spawnSync('cmake', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] });
   if (error) fail('Expected CMake for npm run lint, found none: apt-get install cmake.');

@@ -177,7 +177,7 @@ std::vector<int64_t> DeviceTensors::DownloadMasked(const std::vector<TensorThres
                                                    const std::vector<std::byte*>& out) const {
   const std::scoped_lock lock(mutex_);
   const DeviceBuffer masked(memory_->queue, memory_->layout.bytes);
-  const std::vector<int64_t> zeros = MaskInto(thresholds, masked.As<std::byte>());
+  std::vector<int64_t> zeros = MaskInto(thresholds, masked.As<std::byte>());
   DownloadFrom(masked.As<std::byte>(), out);
   return zeros;
 }

@@ -140,7 +140,7 @@ __global__ void Read(const uint4* memory, int64_t vectors, uint32_t* result) {
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) loaded[u] = __ldcs(memory + i + u * step);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) bits ^= loaded[u].x ^ loaded[u].y ^ loaded[u].z ^ loaded[u].w;
+    for (const uint4& each : loaded) bits ^= each.x ^ each.y ^ each.z ^ each.w;
   }
   for (; i < vectors; i += step) {
     const uint4 loaded = __ldcs(memory + i);

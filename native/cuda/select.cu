@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kThreads, 3) Classify(ClassifyArgs a) {
     __syncthreads();
     if (j < a.cut_count) {
       uint32_t sum = 0;
-      for (int warp = 0; warp < kWarps; ++warp) sum += shared.at_least[warp][j];
+      for (const auto& warp : shared.at_least) sum += warp[j];
       a.counts[tile * a.cut_count + j] = sum;
       total += sum;
     }

@@ -193,47 +193,59 @@ TEST(NormOfGradients) {
   }
 }
 
+// Stretches of the pruned tensors; others have no part in a projection.
+std::vector<cuda::Entry> PrunedEntries(const DeviceStore& there, const ParameterStore& store,
+                                       int64_t& stretches) {
+  std::vector<cuda::Entry> pruned = there.entries;
+  stretches = 0;
+  for (size_t t = 0; t < pruned.size(); ++t) {
+    if (!store.tensors()[t].prune) pruned[t].count = 0;
+    pruned[t].first_tile = stretches;
+    stretches += (pruned[t].count + cuda::kSumStretch - 1) / cuda::kSumStretch;
+  }
+  return pruned;
+}
+
+template <class T>
+T SumOf(const DeviceStore& there, const T* from, int64_t count) {
+  T sum = 0;
+  for (T part : Downloaded(*there.queue, from, count)) sum += part;
+  return sum;
+}
+
+void ExpectProjectionAsOnCpu(ParameterStore& store, double ratio) {
+  store.Allocate(Slot::kAdmm);
+  const std::shared_ptr<Device> device = OpenDevice();
+  const DeviceStore there(*device, store, cuda::kSumStretch);
+  const auto dual = static_cast<float>(store.admm.dual);
+  const ProjectResult want = AdmmProject(store, {.ratio = ratio});
+  std::vector<cuda::Bounds> after;
+  for (const TensorThreshold& threshold : store.admm.thresholds)
+    after.push_back(BoundsFrom(threshold));
+  int64_t stretches = 0;
+  const DeviceBuffer entries = Uploaded(there.queue, PrunedEntries(there, store, stretches));
+  const DeviceBuffer bounds_after = Uploaded(there.queue, after);
+  const DeviceBuffer sums(there.queue, stretches * 24);
+  auto* gap = sums.As<double>();
+  auto* changed = reinterpret_cast<int64_t*>(gap + 2 * stretches);
+  const cuda::Tiles tiles = {nullptr, entries.As<cuda::Entry>(),
+                             static_cast<int64_t>(there.entries.size()), 0, stretches};
+  there.queue->Run(
+      there.queue->api().project,
+      cuda::ProjectArgs{tiles, there.admm.As<float>(), there.w.As<float>(),
+                        there.device_bounds.As<cuda::Bounds>(), bounds_after.As<cuda::Bounds>(),
+                        dual, gap, gap + stretches, changed});
+  there.ExpectEqual(there.admm, store, Slot::kAdmm);
+  EXPECT_EQ(std::sqrt(SumOf(there, gap, stretches)), want.gap);
+  EXPECT_EQ(std::sqrt(SumOf(there, gap + stretches, stretches)), want.moved);
+  EXPECT_EQ(SumOf(there, changed, stretches), want.changed);
+}
+
 // The first projection, and one that has a dual variable to add.
 TEST(Projections) {
   const auto store = MakeStore(5);
   for (const double ratio : {0.6, 0.8}) {
-    store->Allocate(Slot::kAdmm);
-    const std::shared_ptr<Device> device = OpenDevice();
-    const DeviceStore there(*device, *store, cuda::kSumStretch);
-    const auto dual = static_cast<float>(store->admm.dual);
-    const ProjectResult want = AdmmProject(*store, {.ratio = ratio});
-    std::vector<cuda::Bounds> after;
-    for (const TensorThreshold& threshold : store->admm.thresholds)
-      after.push_back(BoundsFrom(threshold));
-    std::vector<cuda::Entry> pruned = there.entries;
-    int64_t stretches = 0;
-    for (size_t t = 0; t < pruned.size(); ++t) {  // others have no part in it
-      if (!store->tensors()[t].prune) pruned[t].count = 0;
-      pruned[t].first_tile = stretches;
-      stretches += (pruned[t].count + cuda::kSumStretch - 1) / cuda::kSumStretch;
-    }
-    const DeviceBuffer entries = Uploaded(there.queue, pruned);
-    const DeviceBuffer bounds_after = Uploaded(there.queue, after);
-    const DeviceBuffer sums(there.queue, stretches * 24);
-    auto* gap = sums.As<double>();
-    auto* changed = reinterpret_cast<int64_t*>(gap + 2 * stretches);
-    const cuda::Tiles tiles = {nullptr, entries.As<cuda::Entry>(),
-                               static_cast<int64_t>(pruned.size()), 0, stretches};
-    there.queue->Run(
-        there.queue->api().project,
-        cuda::ProjectArgs{tiles, there.admm.As<float>(), there.w.As<float>(),
-                          there.device_bounds.As<cuda::Bounds>(), bounds_after.As<cuda::Bounds>(),
-                          dual, gap, gap + stretches, changed});
-    there.ExpectEqual(there.admm, *store, Slot::kAdmm);
-    double gaps = 0;
-    for (double sum : Downloaded(*there.queue, gap, stretches)) gaps += sum;
-    double moves = 0;
-    for (double sum : Downloaded(*there.queue, gap + stretches, stretches)) moves += sum;
-    int64_t changes = 0;
-    for (int64_t part : Downloaded(*there.queue, changed, stretches)) changes += part;
-    EXPECT_EQ(std::sqrt(gaps), want.gap);
-    EXPECT_EQ(std::sqrt(moves), want.moved);
-    EXPECT_EQ(changes, want.changed);
+    ExpectProjectionAsOnCpu(*store, ratio);
     // W moves on, so that the next projection has something to do.
     OptimizerStep(*store, {.learning_rate = 0.05, .rho = 0.02});
   }

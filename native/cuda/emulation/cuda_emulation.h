@@ -10,6 +10,8 @@
 #include <cstdint>
 #include <functional>
 
+// CUDA's names are reserved ones.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 #define __global__
 #define __device__
 #define __host__
@@ -120,5 +122,7 @@ template <class T>
 void __stcs(T* at, T value) {
   *at = value;
 }
+
+// NOLINTEND(bugprone-reserved-identifier)
 
 #endif  // SECATEUR_CUDA_EMULATION_H_
