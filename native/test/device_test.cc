@@ -176,52 +176,83 @@ TEST(Cancels) {
             std::string("ABORTED  -1"));
 }
 
-TEST(MasksPacksAndCopiesBack) {
-  for (const char* distribution : {"normal", "few", "zero", "sorted"}) {
-    Context() = distribution;
-    Fixture fixture = MakeFixture({{DType::kFloat32, 20001},
-                                   {DType::kFloat16, 16384},
-                                   {DType::kBFloat16, 0},
-                                   {DType::kBFloat16, 9999},
-                                   {DType::kFloat32, 31}},
-                                  distribution);
-    std::vector<MaskedTensor> tensors;
-    std::vector<std::vector<std::byte>> results;
-    for (Weights& weights : fixture.weights) {
-      tensors.push_back(
-          {weights.dtype, weights.count(), weights.bytes.data(), weights.bytes.data()});
-      results.emplace_back(weights.bytes.size());
-    }
-    std::vector<std::byte*> out;
-    for (auto& result : results) out.push_back(result.data());
-    DeviceTensors there(OpenDevice(), tensors, std::vector<double>(tensors.size(), 1), {});
-    const Selection selection = there.Select({.ratios = {0.7}})[0];
+constexpr const char* kDistributions[] = {"normal", "few", "zero", "sorted"};
 
+std::vector<MaskedTensor> TensorsOf(Fixture& fixture) {
+  std::vector<MaskedTensor> tensors;
+  for (Weights& weights : fixture.weights) {
+    tensors.push_back({weights.dtype, weights.count(), weights.bytes.data(), weights.bytes.data()});
+  }
+  return tensors;
+}
+
+// Weights in host memory, a copy of them on the device, and a selection that removes 70%.
+struct Uploaded {
+  explicit Uploaded(const char* distribution)
+      : fixture(MakeFixture({{DType::kFloat32, 20001},
+                             {DType::kFloat16, 16384},
+                             {DType::kBFloat16, 0},
+                             {DType::kBFloat16, 9999},
+                             {DType::kFloat32, 31}},
+                            distribution)),
+        tensors(TensorsOf(fixture)),
+        device(OpenDevice(), tensors, std::vector<double>(tensors.size(), 1), {}),
+        selection(device.Select({.ratios = {0.7}})[0]) {
+    Context() = distribution;
+    for (const Weights& weights : fixture.weights) results.emplace_back(weights.bytes.size());
+    for (auto& result : results) out.push_back(result.data());
+  }
+
+  // Whether `out` has the bytes of the weights in host memory.
+  bool Same() const {
+    for (size_t t = 0; t < results.size(); ++t) {
+      if (results[t] != fixture.weights[t].bytes) return false;
+    }
+    return true;
+  }
+
+  Fixture fixture;
+  std::vector<MaskedTensor> tensors;
+  DeviceTensors device;
+  Selection selection;
+  std::vector<std::vector<std::byte>> results;
+  std::vector<std::byte*> out;
+};
+
+TEST(PacksMasks) {
+  for (const char* distribution : kDistributions) {
+    Uploaded there(distribution);
     std::vector<std::vector<uint8_t>> bits;
-    std::vector<std::vector<uint8_t>> want_bits;
+    std::vector<std::vector<uint8_t>> want;
     std::vector<uint8_t*> to;
     std::vector<uint8_t*> want_to;
-    for (const MaskedTensor& tensor : tensors) {
+    for (const MaskedTensor& tensor : there.tensors) {
       bits.emplace_back((tensor.count + 31) / 32 * 4, 0xff);
-      want_bits.emplace_back((tensor.count + 31) / 32 * 4, 0);
+      want.emplace_back((tensor.count + 31) / 32 * 4, 0);
     }
     for (auto& each : bits) to.push_back(each.data());
-    for (auto& each : want_bits) want_to.push_back(each.data());
-    there.Pack(selection.tensors, to);
-    PackMask(tensors, selection.tensors, want_to, {});
-    EXPECT(bits == want_bits);
+    for (auto& each : want) want_to.push_back(each.data());
+    there.device.Pack(there.selection.tensors, to);
+    PackMask(there.tensors, there.selection.tensors, want_to, {});
+    EXPECT(bits == want);
+  }
+}
 
-    there.Download(out);
-    for (size_t t = 0; t < results.size(); ++t) EXPECT(results[t] == fixture.weights[t].bytes);
-    const std::vector<int64_t> copied = there.DownloadMasked(selection.tensors, out);
-    const std::vector<int64_t> want = ApplyMask(tensors, selection.tensors, {});
+TEST(CopiesBackAndMasks) {
+  for (const char* distribution : kDistributions) {
+    Uploaded there(distribution);
+    const std::vector<TensorThreshold>& thresholds = there.selection.tensors;
+    there.device.Download(there.out);
+    EXPECT(there.Same());
+    const std::vector<int64_t> copied = there.device.DownloadMasked(thresholds, there.out);
+    const std::vector<int64_t> want = ApplyMask(there.tensors, thresholds, {});
     EXPECT(copied == want);
-    for (size_t t = 0; t < results.size(); ++t) EXPECT(results[t] == fixture.weights[t].bytes);
-    EXPECT(there.Apply(selection.tensors) == want);
-    there.Download(out);
-    for (size_t t = 0; t < results.size(); ++t) EXPECT(results[t] == fixture.weights[t].bytes);
+    EXPECT(there.Same());
+    EXPECT(there.device.Apply(thresholds) == want);
+    there.device.Download(there.out);
+    EXPECT(there.Same());
     // Masked again, nothing changes: what is left has the zeros that it had.
-    EXPECT(there.Apply(there.Select({.ratios = {0}})[0].tensors) == want);
+    EXPECT(there.device.Apply(there.device.Select({.ratios = {0}})[0].tensors) == want);
   }
 }
 

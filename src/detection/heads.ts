@@ -3,10 +3,15 @@
 // A head is [N, anchors * (5 + classes), size / stride, size / stride]. Its channels go anchor by anchor, and for each:
 // x and y of the centre in the cell (logits), logarithms of width and height over the anchor's, objectness (a logit),
 // then a logit a class.
-import { clone } from '@bufbuild/protobuf';
+import { clone, create } from '@bufbuild/protobuf';
 import { type Head, yolov4Heads, yolov4TinyHeads } from '../../models/yolov4/heads.js';
 import { invalidOption, SecateurError } from '../errors.js';
-import { type ModelProto, ModelProtoSchema, type ValueInfoProto } from '../onnx/schema/onnx_pb.js';
+import {
+  type ModelProto,
+  ModelProtoSchema,
+  StringStringEntryProtoSchema,
+  type ValueInfoProto,
+} from '../onnx/schema/onnx_pb.js';
 
 export type { Head };
 
@@ -20,6 +25,8 @@ export interface DetectionNetwork {
   /** Height and width of the input in pixels. */
   readonly size: number;
   readonly classes: number;
+  /** Names of the classes, where the model has them. */
+  readonly names?: readonly string[] | undefined;
   /** In the order of the strides, finest first. */
   readonly heads: readonly Head[];
 }
@@ -50,7 +57,7 @@ export function detectionNetwork(model: ModelProto): DetectionNetwork {
   });
   const [classes = 0] = counts;
   if (Number.isInteger(classes) && classes > 0 && counts.every((count) => count === classes)) {
-    return { input: name, size, classes, heads };
+    return { input: name, size, classes, names: classNamesOf(model), heads };
   }
   throw notHeads(`anchors * (${boxChannels} + classes) channels with the same classes in all heads`, model);
 }
@@ -85,6 +92,15 @@ export function classNamesOf(model: ModelProto): readonly string[] | undefined {
   const names = model.metadataProps.find(({ key }) => key === 'names')?.value;
   const parsed = names === undefined ? undefined : parseJson('names', names);
   return Array.isArray(parsed) && parsed.every((name) => typeof name === 'string') ? parsed : undefined;
+}
+
+/** A copy of the model that has names for its classes; tensors share their bytes. It keeps what it has. */
+export function withClassNames(model: ModelProto, names: readonly string[] | undefined): ModelProto {
+  const copy = clone(ModelProtoSchema, model);
+  if (names !== undefined && classNamesOf(model) === undefined) {
+    copy.metadataProps.push(create(StringStringEntryProtoSchema, { key: 'names', value: JSON.stringify(names) }));
+  }
+  return copy;
 }
 
 function parseHeads(text: string): Head[] {

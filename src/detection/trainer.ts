@@ -4,13 +4,15 @@ import { SecateurError } from '../errors.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { readWholeModel } from '../training/model-file.js';
 import { Trainer, type TrainerOptions } from '../training/trainer.js';
-import { type DetectionNetwork, detectionNetwork, withInputSize } from './heads.js';
+import { type DetectionNetwork, detectionNetwork, withClassNames, withInputSize } from './heads.js';
 import { type DetectionLossOptions, detectionLoss } from './loss.js';
 import { withPriorBiases } from './prior.js';
 
 export interface DetectionTrainerOptions extends Omit<TrainerOptions, 'loss' | 'lossOutput' | 'inputShapes'> {
   /** Height and width of the pictures, a multiple of the coarsest stride. @default the model's */
   size?: number;
+  /** Names that the saved model has for its classes, where it had none; as many as it has classes, or they are left out. */
+  classNames?: readonly string[];
   loss?: DetectionLossOptions;
 }
 
@@ -33,12 +35,14 @@ export interface DetectionTrainer {
  */
 export async function openDetectionTrainer(
   model: string | ModelProto,
-  { size, loss, ...options }: DetectionTrainerOptions = {},
+  { size, loss, classNames, ...options }: DetectionTrainerOptions = {},
 ): Promise<DetectionTrainer> {
   const given = typeof model === 'string' ? readWholeModel(model) : model;
   const sized = size === undefined ? given : withInputSize(given, size);
-  const network = detectionNetwork(sized);
-  const trainer = await Trainer.create(withPriorBiases(sized, network), {
+  const found = detectionNetwork(sized);
+  const names = found.names ?? (found.classes === classNames?.length ? classNames : undefined);
+  const network = { ...found, names };
+  const trainer = await Trainer.create(withClassNames(withPriorBiases(sized, network), names), {
     ...options,
     loss: detectionLoss(network, trainableOpset(sized), loss),
     lossOutput: network.heads[0]?.output,

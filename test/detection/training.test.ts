@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DetectionBatches } from '../../src/data/detection/batches.js';
 import type { Feeds } from '../../src/data/feeds.js';
 import { DetectionFeeds } from '../../src/detection/feeds.js';
-import { detectionNetwork, withInputSize } from '../../src/detection/heads.js';
+import { classNamesOf, detectionNetwork, withInputSize } from '../../src/detection/heads.js';
 import { withPriorBiases } from '../../src/detection/prior.js';
 import { targetNames } from '../../src/detection/targets.js';
 import { type DetectionTrainerOptions, openDetectionTrainer } from '../../src/detection/trainer.js';
@@ -103,6 +103,33 @@ test('feeds: the image first, then the targets, and the same at any start', asyn
   for await (const each of feeds.epoch(1, 2)) expect(each).toEqual(all[2]);
   const network = detectionNetwork(tinyYolo(64, 3));
   expect(() => new DetectionFeeds(batches, network)).toThrow(/Expected size to be 64, got 32/);
+});
+
+async function firstOf(feeds: DetectionFeeds): Promise<Feeds> {
+  for await (const each of feeds.epoch(0, 0)) return each;
+  throw new Error('Expected a batch, got none');
+}
+
+test('categories of the data become the classes of the same name', async () => {
+  const plain = detectionNetwork(smallDetector());
+  const feeds = await firstOf(new DetectionFeeds(batches, plain));
+  const named = { ...plain, names: ['Blue', 'red', 'green'] };
+  const renamed = await firstOf(new DetectionFeeds(batches, named));
+  const classes = (of: Feeds) => [...(of[targetNames.classes]!.data as BigInt64Array)].map(Number);
+  expect(new Set(classes(feeds))).toEqual(new Set([0, 1, 2]));
+  expect(classes(renamed)).toEqual(classes(feeds).map((category) => [1, 2, 0][category]));
+  const others = { ...plain, names: ['cat', 'dog', 'cow'] };
+  expect(() => new DetectionFeeds(batches, others)).toThrow(/"red", "green", "blue"/);
+});
+
+test('a trained model knows the names of its classes', async () => {
+  await opened(
+    async ({ trainer, network }) => {
+      expect(network.names).toEqual(dataset.classes);
+      expect(classNamesOf(await trainer.modelWith('current'))).toEqual(dataset.classes);
+    },
+    { classNames: dataset.classes },
+  );
 });
 
 test('another size: the same layers, and heads of as many cells as fit', () => {

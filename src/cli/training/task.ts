@@ -36,6 +36,7 @@ async function openDetectionTask(model: string, options: TrainingOptions): Promi
   const { trainer, network } = await openDetectionTrainer(model, {
     ...trainerOptions(options),
     ...(size !== undefined && { size }),
+    classNames: dataset.classes,
     loss: lossOptions(options),
   });
   const batches = new DetectionBatches(dataset, { size: network.size, batchSize, seed, ...augmentations(options) });
