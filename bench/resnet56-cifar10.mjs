@@ -1,0 +1,102 @@
+// The ResNet tables and charts of docs/results.md, from the dense ResNet-56 in models/resnet56, by the command line: two jobs at
+// a time with a thread each. What is finished is not run again, and what was interrupted goes on.
+// Usage: node bench/resnet56-cifar10.mjs FOLDER [JOB ...]   (needs CIFAR-10: SECATEUR_DATA, or ../shared/data)
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { accuracyChart } from '../dist/esm/src/index.js';
+
+const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+const program = path.join(root, 'dist/esm/src/cli/main.js');
+const dense = path.join(root, 'models/resnet56/dense.onnx');
+const [folder, ...wanted] = process.argv.slice(2);
+if (folder === undefined)
+  throw new Error('Expected a folder to write to: node bench/resnet56-cifar10.mjs FOLDER [JOB ...]');
+mkdirSync(folder, { recursive: true });
+const file = (name) => path.join(folder, name);
+
+const common = ['--data', 'cifar-10', '--threads', '1'];
+const augment = ['--augment', 'crop:4', '--augment', 'flip', '--label-smoothing', '0.1'];
+const sgd = ['--batch', '128', '--optimizer', 'sgd', '--weight-decay', '5e-4', ...augment, '--seed', '5'];
+const nine = ['-r', '0.1:0.9:0.1'];
+
+/** ADMM's iterations of one epoch and the retraining after them; magnitude trains as long. */
+const retrained = [
+  { ratio: '0.9', iterations: '2', epochs: '2', rho: ['--rho', '3e-3', '--rho-end', '3e-2'] },
+  { ratio: '0.5', iterations: '1', epochs: '1', rho: ['--rho', '1e-2'] },
+];
+const scopes = ['global', 'layer'];
+const depths = ['44', '32', '20'];
+
+const jobs = [
+  ...retrained.flatMap(({ ratio, iterations, epochs, rho }) =>
+    scopes.map((scope) => ({
+      name: `retrained-${ratio}-${scope}`,
+      steps: [
+        [
+          ...['sweep', dense, '-r', ratio, '--method', 'magnitude,admm', '--scope', scope, '--iterations', iterations],
+          ...['--retrain-epochs', epochs, '--same-epochs', ...rho, '--lr', '0.05', ...sgd, ...common],
+          ...['-o', file(`retrained-${ratio}-${scope}`)],
+        ],
+      ],
+    })),
+  ),
+  ...scopes.map((scope) => ({
+    name: `one-shot-${scope}`,
+    steps: [
+      ['sweep', dense, ...nine, '--scope', scope, '--recalibrate-bn', ...common, '-o', file(`one-shot-${scope}`)],
+    ],
+  })),
+  ...depths.map((depth) => ({
+    name: `depth-${depth}`,
+    steps: [
+      ['new', 'resnet56', '--depth', depth, '--seed', '1', '-o', file(`new-${depth}.onnx`)],
+      [
+        ...['train', file(`new-${depth}.onnx`), '--epochs', '4', '--lr', '0.2', '--schedule', 'one-cycle', ...sgd],
+        ...common,
+        ...['--report', file(`resnet${depth}.json`), '-o', file(`resnet${depth}.onnx`), '--resume'],
+      ],
+    ],
+    output: file(`resnet${depth}.onnx`),
+  })),
+];
+
+async function carryOut({ name, steps, output }) {
+  if (output !== undefined && existsSync(output)) return;
+  const begin = Date.now();
+  for (const step of steps) writeFileSync(file(`${name}.json`), await run([...step, '--json']));
+  console.log(`${name}: ${Math.round((Date.now() - begin) / 1000)} s`);
+}
+
+function run(args) {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let text = '';
+  child.stdout.setEncoding('utf8').on('data', (chunk) => {
+    text += chunk;
+  });
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (code) =>
+      code === 0 ? resolve(text) : reject(new Error(`${args.join(' ')} ended with ${code}`)),
+    );
+  });
+}
+
+/** One chart of the one-shot points at nine ratios and the retrained ones. */
+async function drawAccuracy() {
+  const names = jobs.map(({ name }) => file(`${name}.json`)).filter((name) => !name.includes('depth'));
+  const reports = names.filter(existsSync).flatMap((name) => JSON.parse(readFileSync(name, 'utf8')).models);
+  if (reports.length === 0) return;
+  const merged = { ...reports[0], points: reports.flatMap(({ points }) => points) };
+  writeFileSync(file('accuracy.svg'), await accuracyChart([merged], { data: 'cifar-10' }));
+}
+
+const queue = jobs.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
+const work = async () => {
+  for (let job = queue.shift(); job !== undefined; job = queue.shift()) await carryOut(job);
+};
+await Promise.all([work(), work()]);
+await drawAccuracy();
+const models = [...depths.toReversed().map((depth) => file(`resnet${depth}.onnx`)), dense].filter(existsSync);
+await run(['sweep', ...models, ...nine, '-o', file('depths')]);
