@@ -99,21 +99,16 @@ Napi::Value PackMasks(const Napi::CallbackInfo& info) {
   const std::vector<MaskedTensor> tensors = ParseTensors(info[1].As<Napi::Array>());
   const auto held = UnwrapSelection(info[0], tensors);
   const int threads = info[2].As<Napi::Number>().Int32Value();
-  Napi::Array masks = Napi::Array::New(info.Env(), tensors.size());
-  std::vector<uint8_t*> out;
-  for (uint32_t t = 0; t < tensors.size(); ++t) {
-    auto mask = Napi::Uint8Array::New(info.Env(), static_cast<size_t>((tensors[t].count + 7) / 8));
-    masks.Set(t, mask);
-    out.push_back(mask.Data());
-  }
-  auto kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(masks.As<Napi::Object>()));
+  std::vector<TensorKind> kinds;
+  for (const MaskedTensor& tensor : tensors) kinds.push_back({tensor.dtype, tensor.count});
+  const MaskArrays masks(info.Env(), kinds);
   return Task<bool>::Run(
       info, info.Env().Undefined(),
-      [tensors, held, threads, out](Monitor* monitor) {
+      [tensors, held, threads, out = masks.out](Monitor* monitor) {
         PackMask(tensors, held->selection.tensors, out, {threads, nullptr, monitor});
         return true;
       },
-      [kept](Napi::Env, bool&) { return kept->Value(); });
+      [kept = masks.kept](Napi::Env, bool&) { return kept->Value(); });
 }
 
 Napi::Object WrapPruneResult(Napi::Env env, PruneResult& result,
@@ -215,6 +210,25 @@ Napi::Value BenchSelect(const Napi::CallbackInfo& info) {
       });
 }
 
+// DeviceSelectMeasure MeasureSelectOn(const SelectMeasureOptions&, std::shared_ptr<const Device>)
+// benchSelectThere(library: string, options: SelectBenchOptions): Promise<DeviceBenchResult>
+Napi::Value BenchSelectThere(const Napi::CallbackInfo& info) {
+  const std::string library = info[0].ToString().Utf8Value();
+  const SelectMeasureOptions options = ParseMeasureOptions(info[1].As<Napi::Object>());
+  return Task<DeviceSelectMeasure>::Run(
+      info, info.Env().Undefined(),
+      [library, options](Monitor*) { return MeasureSelectOn(options, Device::Open(library)); },
+      [](Napi::Env env, DeviceSelectMeasure& measure) {
+        Napi::Object seconds = Napi::Object::New(env);
+        seconds.Set("floor", measure.floor);
+        seconds.Set("floorReadWrite", measure.copy);
+        seconds.Set("select", measure.select);
+        seconds.Set("mask", measure.mask);
+        seconds.Set("selectAndMask", measure.select_and_mask);
+        return seconds;
+      });
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
@@ -229,6 +243,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("countZeros", CountZerosAsync);
   add("fillNormal", FillNormalSync);
   add("benchSelect", BenchSelect);
+  add("benchSelectThere", BenchSelectThere);
   AddOptimizer(env, exports);
   AddPacking(env, exports);
   AddDevice(env, exports);

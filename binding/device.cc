@@ -9,6 +9,7 @@
 #include "device.h"
 #include "secateur/error.h"
 #include "selection_handle.h"
+#include "store_handle.h"
 #include "task.h"
 
 namespace secateur::binding {
@@ -118,19 +119,25 @@ Napi::Value ApplyThere(const Napi::CallbackInfo& info) {
       [](Napi::Env env, std::vector<int64_t>& zeros) { return ToArray(env, zeros); });
 }
 
+// The memory of tensors to copy to; a TypeError where they are not as those on the GPU.
+std::vector<std::byte*> MemoryFor(const Napi::Value& value, const DeviceTensors& tensors) {
+  const std::vector<MaskedTensor> into = ParseTensors(value.As<Napi::Array>());
+  std::vector<std::byte*> out;
+  bool same = into.size() == tensors.tensors().size();
+  for (size_t t = 0; same && t < into.size(); ++t) {
+    same =
+        into[t].count == tensors.tensors()[t].count && into[t].dtype == tensors.tensors()[t].dtype;
+    out.push_back(into[t].out);
+  }
+  if (!same) throw Napi::TypeError::New(value.Env(), "Expected as many tensors as were uploaded");
+  return out;
+}
+
 // void DeviceTensors::Download(const std::vector<std::byte*>&)
 // downloadTensors(tensors: DeviceHandle, into: NativeTensor[]): Promise<void>
 Napi::Value Download(const Napi::CallbackInfo& info) {
   const Shared tensors = UnwrapTensors(info[0]);
-  const std::vector<MaskedTensor> into = ParseTensors(info[1].As<Napi::Array>());
-  std::vector<std::byte*> out;
-  bool same = into.size() == tensors->tensors().size();
-  for (size_t t = 0; same && t < into.size(); ++t) {
-    same = into[t].count == tensors->tensors()[t].count &&
-           into[t].dtype == tensors->tensors()[t].dtype;
-    out.push_back(into[t].out);
-  }
-  if (!same) throw Napi::TypeError::New(info.Env(), "Expected as many tensors as were uploaded");
+  const std::vector<std::byte*> out = MemoryFor(info[1], *tensors);
   return Task<bool>::Run(
       info, info.Env().Undefined(),
       [tensors, out](Monitor*) {
@@ -138,6 +145,49 @@ Napi::Value Download(const Napi::CallbackInfo& info) {
         return true;
       },
       [](Napi::Env env, bool&) { return env.Undefined(); });
+}
+
+// std::vector<int64_t> DeviceTensors::DownloadMasked(const std::vector<TensorThreshold>&, ...)
+// downloadMasked(tensors: DeviceHandle, handle: SelectionHandle, into: NativeTensor[]):
+// Promise<number[]>
+Napi::Value DownloadMasked(const Napi::CallbackInfo& info) {
+  const Shared tensors = UnwrapTensors(info[0]);
+  const auto held = SelectionFor(info[1], *tensors);
+  const std::vector<std::byte*> out = MemoryFor(info[2], *tensors);
+  return Task<std::vector<int64_t>>::Run(
+      info, info.Env().Undefined(),
+      [tensors, held, out](Monitor*) {
+        return tensors->DownloadMasked(held->selection.tensors, out);
+      },
+      [](Napi::Env env, std::vector<int64_t>& zeros) { return ToArray(env, zeros); });
+}
+
+// void DeviceTensors::Pack(const std::vector<TensorThreshold>&, const std::vector<uint8_t*>&)
+// packThere(tensors: DeviceHandle, handle: SelectionHandle): Promise<Uint8Array[]>
+Napi::Value PackThere(const Napi::CallbackInfo& info) {
+  const Shared tensors = UnwrapTensors(info[0]);
+  const auto held = SelectionFor(info[1], *tensors);
+  const MaskArrays masks(info.Env(), KindsOf(*tensors));
+  return Task<bool>::Run(
+      info, info.Env().Undefined(),
+      [tensors, held, out = masks.out](Monitor*) {
+        tensors->Pack(held->selection.tensors, out);
+        return true;
+      },
+      [kept = masks.kept](Napi::Env, bool&) { return kept->Value(); });
+}
+
+// void TrainOnDevice(ParameterStore&, std::shared_ptr<const Device>)
+// setStoreDevice(store: StoreHandle, library?: string): void
+Napi::Value SetStoreDevice(const Napi::CallbackInfo& info) {
+  const auto store = UnwrapStore(info[0]);
+  try {
+    const bool there = info[1].IsString();
+    TrainOnDevice(*store, there ? Device::Open(info[1].ToString().Utf8Value()) : nullptr);
+  } catch (const Error& error) {
+    throw ToJsError(info.Env(), error);
+  }
+  return info.Env().Undefined();
 }
 
 // ~DeviceTensors(), when the calls that run are done
@@ -157,7 +207,10 @@ void AddDevice(Napi::Env env, Napi::Object exports) {
   add("uploadTensors", Upload);
   add("selectThere", SelectThere);
   add("applyThere", ApplyThere);
+  add("packThere", PackThere);
   add("downloadTensors", Download);
+  add("downloadMasked", DownloadMasked);
+  add("setStoreDevice", SetStoreDevice);
   add("disposeTensors", Dispose);
 }
 

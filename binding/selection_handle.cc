@@ -39,6 +39,16 @@ Napi::Array WrapSelections(Napi::Env env, std::vector<Selection>& selections,
   return array;
 }
 
+MaskArrays::MaskArrays(Napi::Env env, const std::vector<TensorKind>& kinds) {
+  Napi::Array masks = Napi::Array::New(env, kinds.size());
+  for (uint32_t t = 0; t < kinds.size(); ++t) {
+    auto mask = Napi::Uint8Array::New(env, static_cast<size_t>((kinds[t].count + 7) / 8));
+    masks.Set(t, mask);
+    out.push_back(mask.Data());
+  }
+  kept = std::make_shared<Napi::ObjectReference>(Napi::Persistent(masks.As<Napi::Object>()));
+}
+
 std::shared_ptr<const HeldSelection> UnwrapSelection(const Napi::Value& value,
                                                      const std::vector<MaskedTensor>& tensors) {
   if (!value.IsExternal() || !value.As<Napi::Object>().CheckTypeTag(&kSelectionTag)) {

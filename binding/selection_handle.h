@@ -28,6 +28,13 @@ Napi::Object WrapSelection(Napi::Env env, Selection selection,
 Napi::Array WrapSelections(Napi::Env env, std::vector<Selection>& selections,
                            const std::vector<TensorKind>& kinds);
 
+// Uint8Arrays of one bit a weight, one array a tensor, for another thread to fill.
+struct MaskArrays {
+  MaskArrays(Napi::Env env, const std::vector<TensorKind>& kinds);
+  std::shared_ptr<Napi::ObjectReference> kept;  // the array of them
+  std::vector<uint8_t*> out;
+};
+
 // Throws a TypeError when `value` is no handle, or the tensors are of another number, type or size.
 std::shared_ptr<const HeldSelection> UnwrapSelection(const Napi::Value& value,
                                                      const std::vector<MaskedTensor>& tensors);

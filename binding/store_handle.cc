@@ -88,6 +88,7 @@ Napi::Array SlotViews(const Napi::Value& handle, Slot slot) {
   const Shared store = UnwrapStore(handle);
   const std::scoped_lock lock(store->mutex);
   store->Allocate(slot);
+  store->BringHome(slot);
   constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
   Napi::Array views = Napi::Array::New(env, store->tensors().size());
   for (uint32_t t = 0; t < store->tensors().size(); ++t) {
@@ -108,6 +109,7 @@ Napi::Array MaskViews(const Napi::Value& handle) {
   const Shared store = UnwrapStore(handle);
   const std::scoped_lock lock(store->mutex);
   store->AllocateMask();
+  ++store->mask_revision;
   return ByteViews(handle, *store, kMaskBuffer, store->MaskBytes());
 }
 
@@ -115,6 +117,7 @@ Napi::Array SupportViews(const Napi::Value& handle) {
   const Shared store = UnwrapStore(handle);
   const std::scoped_lock lock(store->mutex);
   store->AllocateSupport();
+  ++store->mask_revision;
   return ByteViews(handle, *store, kSupportBuffer, store->SupportBytes());
 }
 

@@ -59,18 +59,47 @@ def tensor(job):
     return torch.from_numpy(weights(job)).to(types[job["dtype"]])
 
 
-def measure(job, version, call, prepare=lambda: None):
-    """Times call(prepare()) and prints the median. The first run warms up and counts only if it used up the budget."""
+def repeat(job, version, run):
+    """Calls run(), which returns seconds, and prints the median. The first run warms up and counts only if it used up
+    the budget."""
     times = []
     start = time.perf_counter()
-    for run in range(job["repeats"] + 1):
-        argument = prepare()
-        begin = time.perf_counter()
-        call(argument)
-        seconds = time.perf_counter() - begin
+    for number in range(job["repeats"] + 1):
+        seconds = run()
         late = time.perf_counter() - start > BUDGET_SECONDS
-        if run > 0 or late:
+        if number > 0 or late:
             times.append(seconds)
         if late:
             break
     print(json.dumps({"seconds": float(numpy.median(times)), "runs": len(times), "version": version}))
+
+
+def measure(job, version, call, prepare=lambda: None):
+    """Times call(prepare())."""
+
+    def run():
+        argument = prepare()
+        begin = time.perf_counter()
+        call(argument)
+        return time.perf_counter() - begin
+
+    repeat(job, version, run)
+
+
+def measure_cuda(job, call):
+    """Times call(the job's tensor on a GPU) by CUDA's events."""
+    import torch
+
+    if not torch.cuda.is_available():
+        sys.exit(f"torch {torch.__version__} sees no GPU")
+    values = tensor(job).to("cuda")
+
+    def run():
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        call(values)
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1000
+
+    repeat(job, torch.__version__, run)

@@ -13,11 +13,14 @@
 #include "core/grouped_store.h"
 #include "core/key_buffer.h"
 #include "core/parallel.h"
+#include "core/store_mirror.h"
 #include "core/stretches.h"
 #include "secateur/error.h"
 
 namespace secateur {
 namespace {
+
+constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
 
 const OptimizerKernels& KernelsOf(const Backend* backend) {
   return (backend ? *backend : ActiveBackend()).optimizer;
@@ -42,7 +45,6 @@ class NextSource final : public Source {
         dual_(static_cast<float>(store.admm.dual)) {}
 
   const std::byte* Read(int64_t offset, int64_t bytes, std::byte* scratch) const override {
-    constexpr auto kFloat = static_cast<int64_t>(sizeof(float));
     const int64_t first = offset / kFloat;
     auto* next = reinterpret_cast<float*>(scratch);
     if (support_ != nullptr) {
@@ -64,19 +66,19 @@ class NextSource final : public Source {
   float dual_;
 };
 
-// One selection over W + U of the prunable tensors; a threshold for every tensor of the store.
-Selection SelectNext(const ParameterStore& store, const Kept& before,
-                     const ProjectOptions& options) {
-  std::deque<NextSource> sources;
+// One selection over W + U of the prunable tensors, which lie where `run_of(tensor)` says; a
+// threshold for every tensor of the store.
+template <class RunOf>
+Selection SelectFrom(const ParameterStore& store, const RunOf& run_of,
+                     const ProjectOptions& options, const Device* device) {
   std::vector<Tensor> tensors;
   for (size_t t = 0; t < store.tensors().size(); ++t) {
     const StoreTensor& tensor = store.tensors()[t];
-    if (!tensor.prune) continue;
-    const NextSource& source = sources.emplace_back(KernelsOf(options.backend), store, t, before);
-    const Run run{&source, 0, tensor.count * static_cast<int64_t>(sizeof(float))};
-    tensors.push_back({tensor.name, DType::kFloat32, 1, tensor.count, {run}});
+    if (tensor.prune)
+      tensors.push_back({tensor.name, DType::kFloat32, 1, tensor.count, {run_of(t)}});
   }
   SelectOptions select;
+  select.device = device;
   select.ratios = {options.ratio};
   select.scope = options.scope;
   select.min_keep = options.min_keep;
@@ -89,6 +91,26 @@ Selection SelectNext(const ParameterStore& store, const Kept& before,
     all.push_back(tensor.prune ? *selected++ : TensorThreshold{});
   selection.tensors = std::move(all);
   return selection;
+}
+
+Selection SelectNext(const ParameterStore& store, const Kept& before,
+                     const ProjectOptions& options) {
+  std::deque<NextSource> sources;
+  const auto run_of = [&](size_t t) -> Run {
+    const NextSource& source = sources.emplace_back(KernelsOf(options.backend), store, t, before);
+    return {&source, 0, store.tensors()[t].count * kFloat};
+  };
+  return SelectFrom(store, run_of, options, nullptr);
+}
+
+// The same where the store's mirror is.
+Selection SelectThere(const ParameterStore& store, const std::vector<TensorThreshold>& before,
+                      const ProjectOptions& options) {
+  const Source& next = store.mirror->Next(before);
+  const auto run_of = [&](size_t t) -> Run {
+    return {&next, store.Offset(t) * kFloat, store.tensors()[t].count * kFloat};
+  };
+  return SelectFrom(store, run_of, options, &store.mirror->device());
 }
 
 // What a projection decides: thresholds of all tensors, or a support.
@@ -110,12 +132,6 @@ Choice ChooseNext(const ParameterStore& store, const Kept& before, const Project
     choice.selection.tensors[grouped.members()[n]].removed = groups.tensors[n].removed;
   return choice;
 }
-
-struct Sums {
-  double gap = 0;
-  double moved = 0;
-  int64_t changed = 0;
-};
 
 // The bytes of a block that say what is kept: those of the support, or made from the values.
 const uint8_t* KeptBytes(const Kept& kept, const ParameterStore& store, size_t tensor,
@@ -140,7 +156,7 @@ class Replacement {
         dual_(static_cast<float>(store.admm.dual)) {}
 
   // Replaces V by W + U in one block, and sums what that moves.
-  void Block(size_t tensor, int64_t first, int64_t count, Sums& sums) const {
+  void Block(size_t tensor, int64_t first, int64_t count, ProjectSums& sums) const {
     alignas(64) float gap[kBlock];
     alignas(64) float moved[kBlock];
     const float* w = store_.Data(Slot::kParameters, tensor) + first;
@@ -182,22 +198,22 @@ class Replacement {
   float dual_;
 };
 
-Sums ReplaceV(const ParameterStore& store, const Kept& before, const Kept& after,
-              const ProjectOptions& options) {
+ProjectSums ReplaceV(const ParameterStore& store, const Kept& before, const Kept& after,
+                     const ProjectOptions& options) {
   const Replacement replacement(store, KernelsOf(options.backend), before, after);
   const std::vector<Stretch> stretches = MakeStretches(store.tensors(), Which::kPruned);
-  std::vector<Sums> partial(stretches.size());
+  std::vector<ProjectSums> partial(stretches.size());
   const int64_t bytes = store.elements() * 3 * static_cast<int64_t>(sizeof(float));
   ParallelFor(ThreadsFor(bytes, options.threads), static_cast<int64_t>(stretches.size()),
               [&](int64_t i, int) {
-                Sums sums;
+                ProjectSums sums;
                 ForBlocks(stretches[i], [&](int64_t first, int64_t count) {
                   replacement.Block(stretches[i].tensor, first, count, sums);
                 });
                 partial[i] = sums;
               });
-  Sums total;
-  for (const Sums& sums : partial) {
+  ProjectSums total;
+  for (const ProjectSums& sums : partial) {
     total.gap += sums.gap;
     total.moved += sums.moved;
     total.changed += sums.changed;
@@ -210,14 +226,20 @@ Sums ReplaceV(const ParameterStore& store, const Kept& before, const Kept& after
 ProjectResult AdmmProject(ParameterStore& store, const ProjectOptions& options) {
   const std::scoped_lock lock(store.mutex);
   store.Allocate(Slot::kAdmm);
+  // By bytes of a support it is done here, wherever steps are taken.
+  const bool there = store.mirror && !store.grouping && !store.admm.by_support;
+  if (!there) store.BringHome(Slot::kAdmm);
   const bool begun = !store.admm.thresholds.empty();
   const std::vector<TensorThreshold> keep_all(store.tensors().size());
   const Kept before{begun ? store.admm.thresholds : keep_all,
                     store.admm.by_support ? store.SupportBytes() : nullptr};
-  Choice choice = ChooseNext(store, before, options);
+  Choice choice = there ? Choice{SelectThere(store, before.thresholds, options), std::nullopt}
+                        : ChooseNext(store, before, options);
   const uint8_t* support =
       choice.support ? reinterpret_cast<const uint8_t*>(choice.support->data()) : nullptr;
-  const Sums sums = ReplaceV(store, before, {choice.selection.tensors, support}, options);
+  const ProjectSums sums =
+      there ? store.mirror->Project(before.thresholds, choice.selection.tensors)
+            : ReplaceV(store, before, {choice.selection.tensors, support}, options);
   ProjectResult result{
       std::sqrt(sums.gap), std::sqrt(sums.moved), sums.changed, 0, choice.selection.removed, {}};
   for (size_t t = 0; t < store.tensors().size(); ++t) {
@@ -254,6 +276,7 @@ void RestoreAdmm(ParameterStore& store, AdmmState state) {
                                       std::to_string(state.thresholds.size()) + " thresholds");
   }
   store.Allocate(Slot::kAdmm);
+  store.BringHome(Slot::kAdmm);
   if (state.by_support) store.AllocateSupport();
   store.admm = std::move(state);
 }
@@ -261,6 +284,7 @@ void RestoreAdmm(ParameterStore& store, AdmmState state) {
 void ResetAdmm(ParameterStore& store) {
   const std::scoped_lock lock(store.mutex);
   store.admm = {};
+  store.BringHome(Slot::kAdmm);
   if (store.Has(Slot::kAdmm)) {
     std::fill_n(store.Data(Slot::kAdmm), store.PaddedElements(), 0.0f);
   }

@@ -29,7 +29,11 @@ struct Stage {
         memory(queue, device_bytes) {
     queue->Check(queue->api().create_event(&copied), "an event");
   }
-  ~Stage() { queue->api().destroy_event(copied); }
+  // Pinned memory must outlive the copies that it takes part in.
+  ~Stage() {
+    queue->api().wait_stream(queue->stream());
+    queue->api().destroy_event(copied);
+  }
   Stage(const Stage&) = delete;
   Stage& operator=(const Stage&) = delete;
 

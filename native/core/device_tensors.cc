@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "core/chunks.h"
 #include "core/device_group.h"
 #include "core/device_memory.h"
 #include "core/device_plan.h"
 #include "core/parallel.h"
+#include "core/staging.h"
 #include "secateur/device.h"
 #include "secateur/error.h"
 
@@ -14,6 +14,7 @@ namespace secateur {
 namespace {
 
 constexpr int64_t kStageBytes = int64_t{32} << 20;
+constexpr int64_t kPieceBytes = int64_t{1} << 20;
 
 // The tensors as the caller has them; factors of all.
 std::vector<Tensor> Describe(const std::vector<MaskedTensor>& tensors,
@@ -37,6 +38,43 @@ std::vector<cuda::Bounds> BoundsOf(const std::vector<TensorThreshold>& threshold
   return bounds;
 }
 
+// A layout in windows that pinned buffers hold, and the pieces of tensors in each.
+struct Windows {
+  explicit Windows(const DeviceLayout& in)
+      : layout(in), windows(PlanWindows(layout, kStageBytes)), spans(SpansOf(windows)) {}
+
+  static std::vector<StagedSpan> SpansOf(const std::vector<DeviceWindow>& windows) {
+    std::vector<StagedSpan> spans;
+    for (const DeviceWindow& window : windows) spans.push_back({window.offset, window.bytes});
+    return spans;
+  }
+
+  // Calls body(piece, bytes of an element) for the pieces of a window, by threads.
+  template <class Body>
+  void ForPieces(size_t window, int threads, const Body& body) const {
+    const std::vector<DevicePiece> pieces = PiecesOf(layout, windows[window], kPieceBytes);
+    ParallelFor(ThreadsFor(windows[window].bytes, threads), static_cast<int64_t>(pieces.size()),
+                [&](int64_t i, int) {
+                  const auto dtype = static_cast<DType>(layout.entries[pieces[i].tensor].dtype);
+                  body(pieces[i], ElementBytes(dtype));
+                });
+  }
+
+  // Copies what comes in a window to the tensors at `out`.
+  Staging::Take TakerTo(const std::vector<std::byte*>& out) const {
+    return [this, &out](size_t w, const std::byte* pinned) {
+      ForPieces(w, 0, [&](const DevicePiece& piece, int64_t element) {
+        std::memcpy(out[piece.tensor] + piece.first * element, pinned + piece.offset,
+                    static_cast<size_t>(piece.count * element));
+      });
+    };
+  }
+
+  const DeviceLayout& layout;
+  std::vector<DeviceWindow> windows;
+  std::vector<StagedSpan> spans;
+};
+
 }  // namespace
 
 class DeviceTensors::Memory {
@@ -46,7 +84,8 @@ class DeviceTensors::Memory {
         layout(LayOut(tensors)),
         slab(queue, layout.bytes),
         entries(Uploaded(queue, layout.entries)),
-        source(queue, slab.As<std::byte>()) {
+        source(queue, slab.As<std::byte>()),
+        staging(queue, std::clamp<int64_t>(layout.bytes, 1, kStageBytes)) {
     queue->Wait();  // other streams may use it from now on
   }
 
@@ -64,6 +103,7 @@ class DeviceTensors::Memory {
   DeviceBuffer slab;
   DeviceBuffer entries;
   DeviceSource source;
+  Staging staging;
 };
 
 DeviceTensors::~DeviceTensors() = default;
@@ -74,29 +114,16 @@ DeviceTensors::DeviceTensors(std::shared_ptr<const Device> device,
     : device_(std::move(device)) {
   tensors_ = Describe(tensors, factors);
   memory_ = std::make_unique<Memory>(*device_, tensors_);
-  const DeviceQueue& queue = *memory_->queue;
-  // Through pinned memory, since a copy from ordinary memory runs at a fraction of the speed.
-  const PinnedBuffer stages[2] = {{queue, std::min(memory_->layout.bytes, kStageBytes)},
-                                  {queue, std::min(memory_->layout.bytes, kStageBytes)}};
-  const std::vector<DeviceWindow> windows = PlanWindows(memory_->layout, kStageBytes);
-  for (size_t w = 0; w < windows.size(); ++w) {
-    const DeviceWindow& window = windows[w];
-    std::byte* stage = stages[w % 2].data();
-    if (w >= 2) queue.Wait();
-    const std::vector<DevicePiece> pieces = PiecesOf(memory_->layout, window, int64_t{1} << 20);
-    ParallelFor(ThreadsFor(window.bytes, options.threads), static_cast<int64_t>(pieces.size()),
-                [&](int64_t i, int) {
-                  const auto& [tensor, first, count, offset] = pieces[i];
-                  const int64_t element = ElementBytes(tensors[tensor].dtype);
-                  std::memcpy(stage + offset, tensors[tensor].in + first * element,
-                              static_cast<size_t>(count * element));
-                });
-    if (options.monitor) options.monitor->ThrowIfCancelled();
-    queue.Check(queue.api().upload(memory_->slab.As<std::byte>() + window.offset, stage,
-                                   window.bytes, queue.stream()),
-                "a copy to it");
-  }
-  queue.Wait();
+  const Windows windows(memory_->layout);
+  memory_->staging.Upload(
+      memory_->slab.As<std::byte>(), windows.spans, [&](size_t w, std::byte* pinned) {
+        if (options.monitor) options.monitor->ThrowIfCancelled();
+        windows.ForPieces(w, options.threads, [&](const DevicePiece& piece, int64_t element) {
+          const std::byte* from = tensors[piece.tensor].in + piece.first * element;
+          std::memcpy(pinned + piece.offset, from, static_cast<size_t>(piece.count * element));
+        });
+      });
+  memory_->queue->Wait();
   for (size_t t = 0; t < tensors_.size(); ++t) {
     tensors_[t].runs = {{&memory_->source, memory_->layout.entries[t].offset, memory_->BytesOf(t)}};
   }
@@ -108,26 +135,47 @@ std::vector<Selection> DeviceTensors::Select(SelectOptions options) const {
   return secateur::Select(tensors_, options);
 }
 
-std::vector<int64_t> DeviceTensors::MaskInto(const std::vector<TensorThreshold>& thresholds,
-                                             std::byte* out) const {
-  const SharedQueue& queue = memory_->queue;
-  const DeviceBuffer bounds = Uploaded(queue, BoundsOf(thresholds));
-  const auto count = static_cast<int64_t>(tensors_.size());
-  const DeviceBuffer nonzeros(queue, count * static_cast<int64_t>(sizeof(unsigned long long)));
-  nonzeros.Zero();
-  const cuda::MaskArgs args = {memory_->All(), out, bounds.As<cuda::Bounds>(),
-                               nonzeros.As<unsigned long long>()};
-  queue->Run(queue->api().mask, args);
-  std::vector<int64_t> zeros;
-  const auto got = Downloaded(*queue, nonzeros.As<unsigned long long>(), count);
-  for (size_t t = 0; t < got.size(); ++t)
-    zeros.push_back(tensors_[t].count - static_cast<int64_t>(got[t]));
-  return zeros;
-}
+// Masks by a selection's thresholds, and counts what is left.
+class DeviceTensors::Masking {
+ public:
+  Masking(const DeviceTensors& tensors, const std::vector<TensorThreshold>& thresholds)
+      : tensors_(tensors.tensors_),
+        queue_(tensors.memory_->queue),
+        bounds_(Uploaded(queue_, BoundsOf(thresholds))),
+        nonzeros_(queue_, Count() * static_cast<int64_t>(sizeof(unsigned long long))) {
+    nonzeros_.Zero();
+  }
+
+  // Queues it for some tiles; their results go to `out` as their weights lie from their base.
+  void Run(const cuda::Tiles& tiles, std::byte* out) const {
+    const cuda::MaskArgs args = {tiles, out, bounds_.As<cuda::Bounds>(),
+                                 nonzeros_.As<unsigned long long>()};
+    queue_->Run(queue_->api().mask, args);
+  }
+
+  // Of every tensor, when all of its tiles are done; waits.
+  std::vector<int64_t> Zeros() const {
+    std::vector<int64_t> zeros;
+    const auto got = Downloaded(*queue_, nonzeros_.As<unsigned long long>(), Count());
+    for (size_t t = 0; t < got.size(); ++t)
+      zeros.push_back(tensors_[t].count - static_cast<int64_t>(got[t]));
+    return zeros;
+  }
+
+ private:
+  int64_t Count() const { return static_cast<int64_t>(tensors_.size()); }
+
+  const std::vector<Tensor>& tensors_;
+  const SharedQueue& queue_;
+  DeviceBuffer bounds_;
+  DeviceBuffer nonzeros_;  // [tensor]
+};
 
 std::vector<int64_t> DeviceTensors::Apply(const std::vector<TensorThreshold>& thresholds) {
   const std::scoped_lock lock(mutex_);
-  return MaskInto(thresholds, memory_->slab.As<std::byte>());
+  const Masking masking(*this, thresholds);
+  masking.Run(memory_->All(), memory_->slab.As<std::byte>());
+  return masking.Zeros();
 }
 
 void DeviceTensors::Pack(const std::vector<TensorThreshold>& thresholds,
@@ -147,7 +195,7 @@ void DeviceTensors::Pack(const std::vector<TensorThreshold>& thresholds,
                                device_first.As<int64_t>(), packed.As<uint32_t>()};
   queue->Run(queue->api().pack, args);
   for (size_t t = 0; t < tensors_.size(); ++t) {
-    const int64_t bytes = (tensors_[t].count + 31) / 32 * 4;
+    const int64_t bytes = (tensors_[t].count + 7) / 8;
     if (bytes == 0) continue;
     queue->Check(queue->api().download(out[t], packed.As<uint32_t>() + first_word[t], bytes,
                                        queue->stream()),
@@ -156,30 +204,32 @@ void DeviceTensors::Pack(const std::vector<TensorThreshold>& thresholds,
   queue->Wait();
 }
 
-void DeviceTensors::DownloadFrom(const std::byte* memory,
-                                 const std::vector<std::byte*>& out) const {
-  const DeviceQueue& queue = *memory_->queue;
-  for (size_t t = 0; t < tensors_.size(); ++t) {
-    if (memory_->BytesOf(t) == 0) continue;
-    queue.Check(queue.api().download(out[t], memory + memory_->layout.entries[t].offset,
-                                     memory_->BytesOf(t), queue.stream()),
-                "a copy from it");
-  }
-  queue.Wait();
-}
-
 void DeviceTensors::Download(const std::vector<std::byte*>& out) const {
   const std::scoped_lock lock(mutex_);
-  DownloadFrom(memory_->slab.As<std::byte>(), out);
+  const Windows windows(memory_->layout);
+  const auto* slab = memory_->slab.As<std::byte>();
+  memory_->staging.Download([&](size_t w) { return slab + windows.spans[w].offset; }, windows.spans,
+                            windows.TakerTo(out));
 }
 
+// Window after window, so that little memory is needed for the results there.
 std::vector<int64_t> DeviceTensors::DownloadMasked(const std::vector<TensorThreshold>& thresholds,
                                                    const std::vector<std::byte*>& out) const {
   const std::scoped_lock lock(mutex_);
-  const DeviceBuffer masked(memory_->queue, memory_->layout.bytes);
-  std::vector<int64_t> zeros = MaskInto(thresholds, masked.As<std::byte>());
-  DownloadFrom(masked.As<std::byte>(), out);
-  return zeros;
+  const Windows windows(memory_->layout);
+  const Masking masking(*this, thresholds);
+  const DeviceBuffer masked(memory_->queue, std::min(memory_->layout.bytes, kStageBytes));
+  memory_->staging.Download(
+      [&](size_t w) {
+        const DeviceWindow& window = windows.windows[w];
+        cuda::Tiles tiles = memory_->All();
+        tiles.begin = window.begin;
+        tiles.end = window.end;
+        masking.Run(tiles, masked.As<std::byte>() - window.offset);
+        return masked.As<std::byte>();
+      },
+      windows.spans, windows.TakerTo(out));
+  return masking.Zeros();
 }
 
 }  // namespace secateur

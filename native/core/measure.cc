@@ -2,80 +2,22 @@
 
 #include <algorithm>
 #include <atomic>
-#include <bit>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <functional>
 #include <memory>
-#include <numbers>
 
 #include "core/chunks.h"
+#include "core/distributions.h"
 #include "core/key_buffer.h"
+#include "core/median.h"
 #include "core/parallel.h"
 #include "secateur/error.h"
 #include "secateur/mask.h"
-#include "secateur/random.h"
 #include "secateur/select.h"
 
 namespace secateur {
 namespace {
-
-using Distribution = double (*)(uint64_t seed, uint64_t index);
-
-double Normal(uint64_t seed, uint64_t index) {
-  const double radius = std::sqrt(-2 * std::log(UniformAt(seed, 0, index)));
-  return radius * std::cos(2 * std::numbers::pi * UniformAt(seed, 1, index));
-}
-
-Distribution DistributionOf(const std::string& name) {
-  if (name == "normal") return Normal;
-  if (name == "uniform")
-    return [](uint64_t seed, uint64_t i) { return 2 * UniformAt(seed, 0, i) - 1; };
-  if (name == "constant") return [](uint64_t, uint64_t) { return 0.5; };
-  if (name == "zeros90") {
-    return [](uint64_t seed, uint64_t i) {
-      return UniformAt(seed, 2, i) < 0.9 ? 0.0 : Normal(seed, i);
-    };
-  }
-  if (name == "heavy") {
-    return [](uint64_t seed, uint64_t i) { return std::tan(3.1 * (UniformAt(seed, 0, i) - 0.5)); };
-  }
-  if (name == "few") {
-    return
-        [](uint64_t seed, uint64_t i) { return std::floor(16 * UniformAt(seed, 0, i)) / 16 - 0.5; };
-  }
-  throw Error(
-      "INVALID_OPTION",
-      "Expected distribution to be one of normal, uniform, constant, zeros90, heavy, few, got \"" +
-          name + "\"");
-}
-
-// Rounds towards zero: good enough for weights to measure with.
-uint64_t BitsOf(double value, DType dtype) {
-  const auto single = std::bit_cast<uint32_t>(static_cast<float>(value));
-  switch (dtype) {
-    case DType::kFloat64:
-      return std::bit_cast<uint64_t>(value);
-    case DType::kBFloat16:
-      return single >> 16;
-    case DType::kFloat32:
-      return single;
-    case DType::kFloat16:
-      break;
-  }
-  const uint32_t sign = single >> 16 & 0x8000;
-  const int exponent = static_cast<int>(single >> 23 & 0xff) - 127 + 15;
-  if (exponent <= 0) return sign;
-  if (exponent >= 31) return sign | 0x7bff;
-  return sign | static_cast<uint32_t>(exponent) << 10 | (single >> 13 & 0x3ff);
-}
-
-double Median(std::vector<double> seconds) {
-  std::sort(seconds.begin(), seconds.end());
-  const size_t middle = seconds.size() / 2;
-  return seconds.size() % 2 == 1 ? seconds[middle] : (seconds[middle - 1] + seconds[middle]) / 2;
-}
 
 double SecondsOf(const std::function<void()>& body) {
   const auto start = std::chrono::steady_clock::now();
@@ -132,15 +74,8 @@ class Measurement {
   }
 
   void Fill() {
-    const Distribution distribution = DistributionOf(options_.distribution);
-    ForChunks([&](const Chunk& chunk) {
-      for (int64_t i = 0; i < chunk.count; ++i) {
-        const double value = distribution(options_.seed, static_cast<uint64_t>(chunk.first + i));
-        const uint64_t bits = BitsOf(value, options_.dtype);
-        std::memcpy(weights_.get() + chunk.offset + i * element_, &bits,
-                    static_cast<size_t>(element_));
-      }
-    });
+    FillFrom(DistributionOf(options_.distribution), options_.seed, options_.dtype, 0,
+             options_.elements, weights_.get(), options_.threads);
   }
 
   void ReadPass() {
@@ -201,12 +136,16 @@ class Measurement {
 
 }  // namespace
 
-SelectMeasure MeasureSelect(const SelectMeasureOptions& options) {
+void CheckMeasure(const SelectMeasureOptions& options) {
   if (options.elements < 1 || options.repeats < 1 || options.ratios.empty()) {
     throw Error("INVALID_OPTION",
                 "Expected at least one element, one repeat and one ratio to measure");
   }
   DistributionOf(options.distribution);
+}
+
+SelectMeasure MeasureSelect(const SelectMeasureOptions& options) {
+  CheckMeasure(options);
   return Measurement(options).Run();
 }
 

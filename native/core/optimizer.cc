@@ -1,9 +1,12 @@
 #include "secateur/optimizer.h"
 
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include "core/parallel.h"
+#include "core/step_arguments.h"
+#include "core/store_mirror.h"
 #include "core/stretches.h"
 #include "secateur/error.h"
 
@@ -27,8 +30,8 @@ double KeptSumSquares(const OptimizerKernels& kernels, const float* g, const uin
 }
 
 // Sums by block, then by stretch, then over stretches in order: the same for any number of threads.
-double GradientNorm(const ParameterStore& store, const std::vector<Stretch>& stretches,
-                    const StepOptions& options) {
+double GradientSquares(const ParameterStore& store, const std::vector<Stretch>& stretches,
+                       const StepOptions& options) {
   const OptimizerKernels& kernels = BackendOf(options.backend).optimizer;
   std::vector<double> sums(stretches.size());
   ParallelFor(ThreadsFor(Streams(store, 1), options.threads),
@@ -42,28 +45,7 @@ double GradientNorm(const ParameterStore& store, const std::vector<Stretch>& str
                 });
                 sums[i] = sum;
               });
-  double total = 0;
-  for (double sum : sums) total += sum;
-  return std::sqrt(total) * std::abs(options.gradient_scale);
-}
-
-MomentumArgs MomentumOf(const StepOptions& options) {
-  return {static_cast<float>(options.learning_rate), static_cast<float>(options.momentum),
-          static_cast<float>(options.step == 1 ? 1.0 : 1.0 - options.dampening), options.nesterov};
-}
-
-AdamArgs AdamOf(const StepOptions& options) {
-  const auto steps = static_cast<double>(options.step);
-  const double first = options.correct_bias ? 1 - std::pow(options.beta1, steps) : 1;
-  const double second = options.correct_bias ? std::sqrt(1 - std::pow(options.beta2, steps)) : 1;
-  const bool torch = options.form == AdamForm::kTorch;
-  return {static_cast<float>(options.learning_rate / first * (torch ? 1 : second)),
-          static_cast<float>(options.beta1),
-          static_cast<float>(1 - options.beta1),
-          static_cast<float>(options.beta2),
-          static_cast<float>(1 - options.beta2),
-          static_cast<float>(torch ? 1 / second : 1),
-          static_cast<float>(options.epsilon)};
+  return std::accumulate(sums.begin(), sums.end(), 0.0);
 }
 
 // What is the same for all blocks of a step.
@@ -73,8 +55,8 @@ class Step {
       : store_(store),
         options_(options),
         kernels_(BackendOf(options.backend).optimizer),
-        scale_(static_cast<float>(options.gradient_scale * clip)),
-        shrink_(static_cast<float>(1 - options.learning_rate * options.decay)),
+        scale_(ScaleOf(options, clip)),
+        shrink_(ShrinkOf(options)),
         momentum_(MomentumOf(options)),
         adam_(AdamOf(options)) {}
 
@@ -83,7 +65,7 @@ class Step {
     float* w = store_.Data(Slot::kParameters, tensor) + first;
     const float* e = Effective(effective, tensor, first, count, w);
     const bool decays = options_.decay != 0 && store_.tensors()[tensor].decay;
-    const bool after = options_.kind == OptimizerKind::kAdam && options_.form == AdamForm::kRuntime;
+    const bool after = DecaysAfter(options_);
     if (decays && !after) kernels_.blend(w, w, count, shrink_, 0);
     Update(w, e, tensor, first, count);
     if (decays && after) kernels_.blend(w, w, count, shrink_, 0);
@@ -183,16 +165,31 @@ void FollowRho(AdmmState& admm, double rho) {
   admm.rho = rho;
 }
 
+void StepHere(const ParameterStore& store, const std::vector<Stretch>& stretches,
+              const StepOptions& options, double clip) {
+  const Step step(store, options, clip);
+  ParallelFor(ThreadsFor(Streams(store, 4), options.threads),
+              static_cast<int64_t>(stretches.size()), [&](int64_t i, int) {
+                ForBlocks(stretches[i], [&](int64_t first, int64_t count) {
+                  step.Block(stretches[i].tensor, first, count);
+                });
+              });
+}
+
 }  // namespace
 
 StepResult OptimizerStep(ParameterStore& store, const StepOptions& options) {
   const std::scoped_lock lock(store.mutex);
   Validate(store, options);
+  StoreMirror* mirror = store.mirror.get();
   const std::vector<Stretch> stretches = MakeStretches(store.tensors(), Which::kAll);
+  if (mirror != nullptr) mirror->TakeGradients();
   StepResult result;
   double clip = 1;
   if (options.max_gradient_norm > 0 || options.measure_norm) {
-    result.gradient_norm = GradientNorm(store, stretches, options);
+    const double squares =
+        mirror != nullptr ? mirror->SumSquares() : GradientSquares(store, stretches, options);
+    result.gradient_norm = std::sqrt(squares) * std::abs(options.gradient_scale);
   }
   if (options.max_gradient_norm > 0) {
     result.applied = std::isfinite(result.gradient_norm);
@@ -203,13 +200,11 @@ StepResult OptimizerStep(ParameterStore& store, const StepOptions& options) {
   if (adam || options.momentum != 0) store.Allocate(Slot::kFirstMoment);
   if (adam) store.Allocate(Slot::kSecondMoment);
   FollowRho(store.admm, options.rho);
-  const Step step(store, options, clip);
-  ParallelFor(ThreadsFor(Streams(store, 4), options.threads),
-              static_cast<int64_t>(stretches.size()), [&](int64_t i, int) {
-                ForBlocks(stretches[i], [&](int64_t first, int64_t count) {
-                  step.Block(stretches[i].tensor, first, count);
-                });
-              });
+  if (mirror != nullptr) {
+    mirror->Step(options, clip);
+  } else {
+    StepHere(store, stretches, options, clip);
+  }
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/key_buffer.h"
+#include "core/store_mirror.h"
 #include "secateur/error.h"
 
 namespace secateur {
@@ -87,6 +88,11 @@ void ParameterStore::AllocateMask() {
   if (mask_ == nullptr) mask_ = std::make_unique<KeyBuffer>(padded_);
   std::memset(mask_->data(), 1, static_cast<size_t>(padded_));
   masked_ = true;
+  ++mask_revision;
+}
+
+void ParameterStore::BringHome(Slot slot) {
+  if (mirror != nullptr) mirror->BringHome(slot);
 }
 
 float* ParameterStore::Data(Slot slot, size_t tensor) const {
@@ -110,6 +116,7 @@ uint8_t* ParameterStore::SupportBytes() const {
 
 void ParameterStore::AllocateSupport() {
   if (support_ == nullptr) support_ = Filled(padded_, 1);
+  ++mask_revision;
 }
 
 }  // namespace secateur

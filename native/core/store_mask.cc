@@ -32,6 +32,7 @@ std::vector<int64_t> SumOverMasked(const ParameterStore& store, int threads, con
 template <class KeepOf>
 int64_t WriteMask(ParameterStore& store, int threads, const KeepOf& keep) {
   store.AllocateMask();
+  ++store.mask_revision;
   const std::vector<int64_t> common =
       SumOverMasked(store, threads, [&](const Stretch& stretch) -> int64_t {
         uint8_t* mask = store.Mask(stretch.tensor);
@@ -56,11 +57,14 @@ bool Keeps(const TensorThreshold& threshold, const float* values, int64_t index)
 // Zeroes what the mask removes.
 MaskResult ZeroRemoved(ParameterStore& store, int threads, int64_t common) {
   const OptimizerKernels& kernels = ActiveBackend().optimizer;
+  constexpr Slot kMasked[] = {Slot::kParameters, Slot::kFirstMoment, Slot::kSecondMoment,
+                              Slot::kAverage};
+  for (const Slot slot : kMasked) store.BringHome(slot);
   MaskResult result;
   result.kept = SumOverMasked(store, threads, [&](const Stretch& stretch) -> int64_t {
     const auto& [t, first, count] = stretch;
     const uint8_t* keep = store.Mask(t) + first;
-    for (Slot slot : {Slot::kParameters, Slot::kFirstMoment, Slot::kSecondMoment, Slot::kAverage}) {
+    for (const Slot slot : kMasked) {
       if (store.Has(slot)) kernels.keep(store.Data(slot, t) + first, keep, count);
     }
     return count - std::count(keep, keep + count, uint8_t{0});
@@ -79,6 +83,7 @@ MaskResult MaskBySupport(ParameterStore& store, int threads) {
   if (store.admm.thresholds.empty() || !store.Has(Slot::kAdmm)) {
     throw Error("INVALID_OPTION", "Expected a projection before the mask of its support, got none");
   }
+  store.BringHome(Slot::kAdmm);
   const uint8_t* support = store.SupportBytes();
   const int64_t common = WriteMask(store, threads, [&](size_t t, int64_t i) {
     if (store.admm.by_support) return support[store.Offset(t) + i] != 0;

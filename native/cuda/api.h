@@ -8,10 +8,12 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "secateur/optimizer_kernels.h"
+
 namespace secateur::cuda {
 
 // Counts up with every change of this file; a library of another number is refused.
-inline constexpr int32_t kAbi = 1;
+inline constexpr int32_t kAbi = 2;
 // What dlsym finds: const Api* secateur_cuda_api(int32_t abi), null for another ABI.
 inline constexpr const char* kEntryPoint = "secateur_cuda_api";
 
@@ -146,6 +148,7 @@ struct StepArgs {
   float* m;                      // null with kPlain
   float* v;                      // null but with kAdam
   const float* admm;             // V; null: no pull
+  const uint8_t* support;        // a byte a weight: what Z keeps of V; null: the switches say
   const uint8_t* keep;           // a byte a weight; null: no mask
   const StepSwitches* switches;  // [tensor]
   Update update;
@@ -155,16 +158,8 @@ struct StepArgs {
   bool decay_after;
   float rho;
   float dual;
-  float rate;
-  float momentum;
-  float fresh;
-  bool nesterov;
-  float beta1;
-  float fresh1;
-  float beta2;
-  float fresh2;
-  float root_scale;
-  float epsilon;
+  MomentumArgs momentum;  // with kPlain only its rate
+  AdamArgs adam;
 };
 
 // sums[stretch] = the sum of squares of kSumStretch elements of a tensor, in the order of

@@ -58,8 +58,10 @@ __device__ void StepQuad(const StepArgs& a, const StepSwitches& on, int64_t inde
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     const bool keep = !masks || i >= count || a.keep[at + i] != 0;
-    Element x = {w.at[i], g.at[i], m.at[i], v.at[i], admm.at[i], keep};
-    StepElement(a, on, index + i, x);
+    const bool kept = pulls && (a.support == nullptr ? Keeps(on.admm, KeyOf(admm.at[i]), index + i)
+                                                     : i >= count || a.support[at + i] != 0);
+    Element x = {w.at[i], g.at[i], m.at[i], v.at[i], admm.at[i], kept, keep};
+    StepElement(a, on, x);
     w.at[i] = x.w;
     m.at[i] = x.m;
     v.at[i] = x.v;

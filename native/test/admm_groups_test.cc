@@ -3,6 +3,7 @@
 #include <cstring>
 #include <memory>
 
+#include "failures.h"
 #include "groups_reference.h"
 #include "optimizer_reference.h"
 #include "secateur/admm.h"

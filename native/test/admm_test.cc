@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "failures.h"
 #include "optimizer_reference.h"
 #include "test.h"
 

@@ -1,13 +1,15 @@
-// The kernels of training on a GPU (device.h says which) against the CPU's steps and projections:
-// equal bits. The mapping of options to arguments is here, since no driver calls these kernels yet.
+// Training on a GPU (device.h says which) against the CPU's: two equal stores, one of them there,
+// take the same steps and projections and have equal bits in every slot after each.
 #include <bit>
 #include <cmath>
+#include <cstring>
+#include <functional>
 
-#include "core/device_memory.h"
-#include "core/device_plan.h"
+#include "core/store_mirror.h"
 #include "core/stretches.h"
 #include "data.h"
 #include "device.h"
+#include "failures.h"
 #include "secateur/admm.h"
 #include "secateur/optimizer.h"
 #include "test.h"
@@ -15,243 +17,298 @@
 namespace secateur::test {
 namespace {
 
-std::shared_ptr<ParameterStore> MakeStore(uint32_t seed) {
-  auto store = ParameterStore::Create({{"a", 40001, true, true, false},
-                                       {"b", 7, false, false, false},
-                                       {"c", 0, true, true, false},
-                                       {"d", 9000, true, true, false}});
-  store->Allocate(Slot::kFirstMoment);
-  store->Allocate(Slot::kSecondMoment);
-  for (Slot slot : {Slot::kParameters, Slot::kGradients, Slot::kFirstMoment, Slot::kSecondMoment}) {
-    const std::vector<double> values = MakeValues("normal", store->PaddedElements(), seed++);
-    for (size_t i = 0; i < values.size(); ++i)
-      store->Data(slot)[i] =
-          static_cast<float>(slot == Slot::kSecondMoment ? std::abs(values[i]) : values[i]);
-  }
+constexpr Slot kState[] = {Slot::kParameters, Slot::kFirstMoment, Slot::kSecondMoment, Slot::kAdmm};
+
+void Fill(const ParameterStore& store, Slot slot, uint32_t seed) {
+  const std::vector<double> values = MakeValues("normal", store.PaddedElements(), seed);
+  for (size_t i = 0; i < values.size(); ++i) store.Data(slot)[i] = static_cast<float>(values[i]);
+}
+
+// Odd sizes, so that tails of vectors, tiles and stretches are all met.
+std::vector<StoreTensor> OddTensors() {
+  return {{"a", 40001, true, true}, {"b", 7}, {"c", 0, true, true}, {"d", 9000, true, true}};
+}
+
+std::shared_ptr<ParameterStore> MakeStore(uint32_t seed, std::vector<StoreTensor> tensors) {
+  auto store = ParameterStore::Create(std::move(tensors));
+  Fill(*store, Slot::kParameters, seed);
   return store;
 }
 
-cuda::Bounds BoundsFrom(const TensorThreshold& threshold) {
-  return {BoundOf(threshold.tie_begin), BoundOf(threshold.tie_end), threshold.tie_cut};
+int64_t Differing(const float* a, const float* b, int64_t count) {
+  int64_t differing = 0;
+  for (int64_t i = 0; i < count; ++i)
+    differing += std::bit_cast<uint32_t>(a[i]) != std::bit_cast<uint32_t>(b[i]);
+  return differing;
 }
 
-// A store's arrays on the device, laid out as the store has them.
-struct DeviceStore {
-  SharedQueue queue;
-  std::vector<cuda::Entry> entries;
-  std::vector<cuda::StepSwitches> switches;
-  std::vector<cuda::Bounds> bounds;
-  DeviceBuffer device_entries, device_switches, device_bounds;
-  DeviceBuffer w, g, m, v, admm, keep;
-  int64_t tiles = 0;
+// Two stores of equal content, one of which trains on the GPU.
+struct Pair {
+  std::shared_ptr<ParameterStore> here;
+  std::shared_ptr<ParameterStore> there;
+  uint32_t gradients = 100;
 
-  DeviceStore(const Device& device, const ParameterStore& store, int64_t tile)
-      : queue(std::make_shared<const DeviceQueue>(device)) {
-    for (size_t t = 0; t < store.tensors().size(); ++t) {
-      const StoreTensor& tensor = store.tensors()[t];
-      entries.push_back({store.Offset(t) * 4, tensor.count, tiles, 0, 1, 0, 0});
-      tiles += (tensor.count + tile - 1) / tile;
-      const TensorThreshold threshold =
-          store.admm.thresholds.empty() ? TensorThreshold{} : store.admm.thresholds[t];
-      bounds.push_back(BoundsFrom(threshold));
-      switches.push_back({bounds.back(), tensor.prune, tensor.decay, store.IsMasked(t)});
-    }
-    device_entries = Uploaded(queue, entries);
-    device_switches = Uploaded(queue, switches);
-    device_bounds = Uploaded(queue, bounds);
-    w = Copy(store, Slot::kParameters);
-    g = Copy(store, Slot::kGradients);
-    m = Copy(store, Slot::kFirstMoment);
-    v = Copy(store, Slot::kSecondMoment);
-    if (store.Has(Slot::kAdmm)) admm = Copy(store, Slot::kAdmm);
-    if (store.HasMask()) {
-      const std::vector<uint8_t> bytes(store.MaskBytes(),
-                                       store.MaskBytes() + store.PaddedElements());
-      keep = Uploaded(queue, bytes);
-    }
+  explicit Pair(uint32_t seed, const std::vector<StoreTensor>& tensors = OddTensors())
+      : here(MakeStore(seed, tensors)), there(MakeStore(seed, tensors)) {
+    TrainOnDevice(*there, OpenDevice());
   }
 
-  DeviceBuffer Copy(const ParameterStore& store, Slot slot) const {
-    return Uploaded(
-        queue, std::vector<float>(store.Data(slot), store.Data(slot) + store.PaddedElements()));
+  // New gradients, and a step on both.
+  void Step(const StepOptions& options) {
+    ++gradients;
+    StepResult results[2];
+    int which = 0;
+    for (const auto& store : {here, there}) {
+      Fill(*store, Slot::kGradients, gradients);
+      results[which++] = OptimizerStep(*store, options);
+    }
+    EXPECT_EQ(results[0].applied, results[1].applied);
+    EXPECT(std::isnan(results[0].gradient_norm) == std::isnan(results[1].gradient_norm));
+    if (!std::isnan(results[0].gradient_norm))
+      EXPECT_EQ(results[1].gradient_norm, results[0].gradient_norm);
+    // Without being asked for: the runtime reads them where they are.
+    EXPECT_EQ(Differing(there->Data(Slot::kParameters), here->Data(Slot::kParameters),
+                        here->PaddedElements()),
+              0);
   }
-  cuda::Tiles All() const {
-    return {nullptr, device_entries.As<cuda::Entry>(), static_cast<int64_t>(entries.size()), 0,
-            tiles};
+
+  void Project(const ProjectOptions& options) {
+    const ProjectResult want = AdmmProject(*here, options);
+    const ProjectResult got = AdmmProject(*there, options);
+    EXPECT_EQ(got.gap, want.gap);
+    EXPECT_EQ(got.moved, want.moved);
+    EXPECT_EQ(got.changed, want.changed);
+    EXPECT_EQ(got.removed, want.removed);
+    EXPECT_EQ(got.weights, want.weights);
+    EXPECT(got.removed_by_tensor == want.removed_by_tensor);
   }
-  void ExpectEqual(const DeviceBuffer& buffer, const ParameterStore& store, Slot slot) const {
-    const std::vector<float> got = Downloaded(*queue, buffer.As<float>(), store.PaddedElements());
-    int64_t differing = 0;
-    for (size_t i = 0; i < got.size(); ++i)
-      differing += std::bit_cast<uint32_t>(got[i]) != std::bit_cast<uint32_t>(store.Data(slot)[i]);
-    EXPECT_EQ(differing, 0);
+
+  void On(const std::function<void(ParameterStore&)>& body) const {
+    body(*here);
+    body(*there);
+  }
+
+  void ExpectEqual() const {
+    for (const Slot slot : kState) {
+      EXPECT_EQ(there->Has(slot), here->Has(slot));
+      if (!here->Has(slot)) continue;
+      there->BringHome(slot);
+      EXPECT_EQ(Differing(there->Data(slot), here->Data(slot), here->PaddedElements()), 0);
+    }
   }
 };
 
-cuda::StepArgs ArgsOf(const DeviceStore& there, const ParameterStore& store, const StepOptions& o) {
-  const auto steps = static_cast<double>(o.step);
-  const double first = 1 - std::pow(o.beta1, steps);
-  const double second = std::sqrt(1 - std::pow(o.beta2, steps));
-  const bool adam = o.kind == OptimizerKind::kAdam;
-  const bool torch = o.form == AdamForm::kTorch;
-  const double rate = adam ? o.learning_rate / first * (torch ? 1 : second) : o.learning_rate;
-  return {there.All(),
-          there.w.As<float>(),
-          there.g.As<float>(),
-          adam || o.momentum != 0 ? there.m.As<float>() : nullptr,
-          adam ? there.v.As<float>() : nullptr,
-          o.rho != 0 ? there.admm.As<float>() : nullptr,
-          there.keep.As<uint8_t>(),
-          there.device_switches.As<cuda::StepSwitches>(),
-          adam              ? cuda::Update::kAdam
-          : o.momentum != 0 ? cuda::Update::kMomentum
-                            : cuda::Update::kPlain,
-          static_cast<float>(o.gradient_scale),
-          static_cast<float>(o.l2),
-          static_cast<float>(1 - o.learning_rate * o.decay),
-          adam && !torch,
-          static_cast<float>(o.rho),
-          static_cast<float>(store.admm.dual),
-          static_cast<float>(rate),
-          static_cast<float>(o.momentum),
-          static_cast<float>(o.step == 1 ? 1.0 : 1.0 - o.dampening),
-          o.nesterov,
-          static_cast<float>(o.beta1),
-          static_cast<float>(1 - o.beta1),
-          static_cast<float>(o.beta2),
-          static_cast<float>(1 - o.beta2),
-          static_cast<float>(torch ? 1 / second : 1),
-          static_cast<float>(o.epsilon)};
-}
-
-void ExpectStepAsOnCpu(ParameterStore& store, const StepOptions& options) {
-  const std::shared_ptr<Device> device = OpenDevice();
-  const DeviceStore there(*device, store, cuda::kTile);
-  OptimizerStep(store, options);
-  there.queue->Run(there.queue->api().step, ArgsOf(there, store, options));
-  there.ExpectEqual(there.w, store, Slot::kParameters);
-  if (options.kind == OptimizerKind::kAdam || options.momentum != 0)
-    there.ExpectEqual(there.m, store, Slot::kFirstMoment);
-  if (options.kind == OptimizerKind::kAdam) there.ExpectEqual(there.v, store, Slot::kSecondMoment);
-}
-
-std::vector<StepOptions> Steps() {
+std::vector<StepOptions> Optimizers() {
   return {
       {.learning_rate = 0.1},
       {.learning_rate = 0.1, .gradient_scale = 0.25, .l2 = 1e-3},
       {.learning_rate = 0.1, .decay = 1e-2, .momentum = 0.9},
-      {.step = 3, .learning_rate = 0.1, .momentum = 0.9, .dampening = 0.1},
-      {.step = 2, .learning_rate = 0.1, .l2 = 1e-4, .momentum = 0.9, .nesterov = true},
-      {.kind = OptimizerKind::kAdam, .learning_rate = 1e-3},
-      {.kind = OptimizerKind::kAdam, .step = 7, .learning_rate = 1e-3, .decay = 0.01},
+      {.learning_rate = 0.1, .momentum = 0.9, .dampening = 0.1},
+      {.learning_rate = 0.1, .l2 = 1e-4, .momentum = 0.9, .nesterov = true},
+      {.learning_rate = 0.1, .max_gradient_norm = 0.5, .momentum = 0.9},
+      {.kind = OptimizerKind::kAdam, .learning_rate = 1e-3, .measure_norm = true},
+      {.kind = OptimizerKind::kAdam, .learning_rate = 1e-3, .decay = 0.01},
+      {.kind = OptimizerKind::kAdam, .learning_rate = 1e-3, .l2 = 0.01, .correct_bias = false},
       {.kind = OptimizerKind::kAdam,
-       .step = 7,
        .learning_rate = 1e-3,
        .decay = 0.01,
        .form = AdamForm::kRuntime},
   };
 }
 
-TEST(StepsHaveTheBitsOfTheCpu) {
-  for (const StepOptions& options : Steps()) ExpectStepAsOnCpu(*MakeStore(1), options);
+template <class Body>
+void ForOptimizers(const Body& body) {
+  int number = 0;
+  for (const StepOptions& options : Optimizers()) {
+    Context() = "optimizer " + std::to_string(number++);
+    body(options);
+  }
+}
+
+TEST(Steps) {
+  ForOptimizers([](StepOptions options) {
+    Pair pair(1);
+    for (options.step = 1; options.step <= 3; ++options.step) pair.Step(options);
+    pair.ExpectEqual();
+  });
 }
 
 TEST(StepsWithThePullOfAdmm) {
-  for (StepOptions options : Steps()) {
-    const auto store = MakeStore(2);
-    AdmmProject(*store, {.ratio = 0.8});
-    options.rho = 0.01;
-    ExpectStepAsOnCpu(*store, options);
-  }
+  ForOptimizers([](StepOptions options) {
+    Pair pair(2);
+    for (options.step = 1; options.step <= 3; ++options.step) {
+      if (options.step != 2) pair.Project({.ratio = 0.8});
+      options.rho = 0.01 * static_cast<double>(options.step);
+      pair.Step(options);
+    }
+    pair.ExpectEqual();
+  });
 }
 
+// The mask comes after a step has made moments on the GPU: they are zeroed, too.
 TEST(StepsUnderAMask) {
-  for (const StepOptions& options : Steps()) {
-    const auto store = MakeStore(3);
-    AdmmProject(*store, {.ratio = 0.8});
-    MaskBySupport(*store, 0);
-    ExpectStepAsOnCpu(*store, options);
+  ForOptimizers([](StepOptions options) {
+    Pair pair(3);
+    pair.Project({.ratio = 0.8});
+    pair.Step(options);
+    pair.On([](ParameterStore& store) { MaskBySupport(store, 0); });
+    for (options.step = 2; options.step <= 3; ++options.step) pair.Step(options);
+    EXPECT_EQ(RevivedWeights(*pair.there), 0);
+    pair.ExpectEqual();
+    pair.On([](ParameterStore& store) { ClearMask(store); });
+    pair.Step(options);
+    pair.ExpectEqual();
+  });
+}
+
+// What Z keeps of groups is bytes, which the CPU projects to and the kernel of steps reads; and
+// back.
+TEST(StepsWithThePullOfGroups) {
+  const auto two_of_four = [] {
+    Grouping grouping{GroupRule::kWithin, 2, {}};
+    for (const MatrixView& view : {MatrixView{1, 1, 100, 400}, {1, 1, 9, 1000}})
+      grouping.tensors.push_back({view, 1, 4, {}, false});
+    return grouping;
+  };
+  Pair pair(13, {{"a", 40000, true, true}, {"b", 7}, {"d", 9000, true, true}});
+  pair.On([&](ParameterStore& store) { SetGrouping(store, two_of_four()); });
+  pair.Project({});
+  pair.Step({.learning_rate = 0.1, .momentum = 0.9, .rho = 0.01});
+  pair.Project({});
+  pair.Step({.step = 2, .learning_rate = 0.1, .momentum = 0.9, .rho = 0.02});
+  pair.ExpectEqual();
+  pair.On([](ParameterStore& store) { SetGrouping(store, std::nullopt); });
+  for (const double ratio : {0.7, 0.8}) {
+    pair.Project({.ratio = ratio});
+    pair.Step({.step = 3, .learning_rate = 0.1, .momentum = 0.9, .rho = 0.02});
   }
+  pair.ExpectEqual();
 }
 
-TEST(NormOfGradients) {
-  for (const bool masked : {false, true}) {
-    const auto store = MakeStore(4);
-    AdmmProject(*store, {.ratio = 0.7});
-    if (masked) MaskBySupport(*store, 0);
-    const std::shared_ptr<Device> device = OpenDevice();
-    const DeviceStore there(*device, *store, cuda::kSumStretch);
-    const StepResult want = OptimizerStep(*store, {.gradient_scale = 0.5, .measure_norm = true});
-    const DeviceBuffer sums(there.queue, there.tiles * 8);
-    there.queue->Run(
-        there.queue->api().norm,
-        cuda::NormArgs{there.All(), there.g.As<float>(), there.keep.As<uint8_t>(),
-                       there.device_switches.As<cuda::StepSwitches>(), sums.As<double>()});
-    double total = 0;
-    for (double sum : Downloaded(*there.queue, sums.As<double>(), there.tiles)) total += sum;
-    EXPECT_EQ(std::sqrt(total) * 0.5, want.gradient_norm);
+// A change of optimizer: plain steps after momenta, which the mask still has to hold at zero.
+TEST(MomentsThatAreNotUsed) {
+  Pair pair(4);
+  pair.Step({.learning_rate = 0.1, .momentum = 0.9});
+  pair.On([](ParameterStore& store) { MaskByZeros(store, 0); });
+  pair.On([](ParameterStore& store) {
+    const std::vector<TensorThreshold> all(3, {.tie_begin = 0x3f000000, .tie_end = 0x3f000000});
+    MaskBySelection(store, all, 0);
+  });
+  pair.Step({.step = 2, .learning_rate = 0.1});
+  pair.ExpectEqual();
+}
+
+// What is written here between two steps is seen there, once the slot was brought home for it.
+TEST(WritesBetweenSteps) {
+  Pair pair(5);
+  const StepOptions adam = {.kind = OptimizerKind::kAdam, .learning_rate = 1e-2};
+  pair.Step(adam);
+  uint32_t seed = 40;
+  for (const Slot slot : {Slot::kParameters, Slot::kFirstMoment}) {
+    ++seed;
+    pair.On([&](ParameterStore& store) {
+      store.BringHome(slot);
+      Fill(store, slot, seed);
+    });
   }
+  pair.Step(adam);
+  pair.ExpectEqual();
 }
 
-// Stretches of the pruned tensors; others have no part in a projection.
-std::vector<cuda::Entry> PrunedEntries(const DeviceStore& there, const ParameterStore& store,
-                                       int64_t& stretches) {
-  std::vector<cuda::Entry> pruned = there.entries;
-  stretches = 0;
-  for (size_t t = 0; t < pruned.size(); ++t) {
-    if (!store.tensors()[t].prune) pruned[t].count = 0;
-    pruned[t].first_tile = stretches;
-    stretches += (pruned[t].count + cuda::kSumStretch - 1) / cuda::kSumStretch;
+TEST(ReturnsToTheCpu) {
+  Pair pair(6);
+  const StepOptions adam = {.kind = OptimizerKind::kAdam, .learning_rate = 1e-2};
+  pair.Step(adam);
+  TrainOnDevice(*pair.there, nullptr);
+  EXPECT(pair.there->mirror == nullptr);
+  for (const Slot slot : {Slot::kFirstMoment, Slot::kSecondMoment})
+    EXPECT_EQ(Differing(pair.there->Data(slot), pair.here->Data(slot), pair.here->PaddedElements()),
+              0);
+  pair.Step(adam);
+  pair.ExpectEqual();
+}
+
+TEST(RefusesInfiniteGradients) {
+  Pair pair(7);
+  pair.Step({.learning_rate = 0.1});
+  for (const auto& store : {pair.here, pair.there}) {
+    store->Data(Slot::kGradients)[3] = INFINITY;
+    EXPECT(!OptimizerStep(*store, {.learning_rate = 0.1, .max_gradient_norm = 1}).applied);
   }
-  return pruned;
+  pair.ExpectEqual();
 }
 
-template <class T>
-T SumOf(const DeviceStore& there, const T* from, int64_t count) {
-  T sum = 0;
-  for (T part : Downloaded(*there.queue, from, count)) sum += part;
-  return sum;
+TEST(NormsUnderAMask) {
+  Pair pair(8);
+  pair.Project({.ratio = 0.7});
+  pair.On([](ParameterStore& store) { MaskBySupport(store, 0); });
+  pair.Step({.learning_rate = 0.01, .gradient_scale = 0.5, .measure_norm = true});
 }
 
-void ExpectProjectionAsOnCpu(ParameterStore& store, double ratio) {
-  store.Allocate(Slot::kAdmm);
-  const std::shared_ptr<Device> device = OpenDevice();
-  const DeviceStore there(*device, store, cuda::kSumStretch);
-  const auto dual = static_cast<float>(store.admm.dual);
-  const ProjectResult want = AdmmProject(store, {.ratio = ratio});
-  std::vector<cuda::Bounds> after;
-  for (const TensorThreshold& threshold : store.admm.thresholds)
-    after.push_back(BoundsFrom(threshold));
-  int64_t stretches = 0;
-  const DeviceBuffer entries = Uploaded(there.queue, PrunedEntries(there, store, stretches));
-  const DeviceBuffer bounds_after = Uploaded(there.queue, after);
-  const DeviceBuffer sums(there.queue, stretches * 24);
-  auto* gap = sums.As<double>();
-  auto* changed = reinterpret_cast<int64_t*>(gap + 2 * stretches);
-  const cuda::Tiles tiles = {nullptr, entries.As<cuda::Entry>(),
-                             static_cast<int64_t>(there.entries.size()), 0, stretches};
-  there.queue->Run(
-      there.queue->api().project,
-      cuda::ProjectArgs{tiles, there.admm.As<float>(), there.w.As<float>(),
-                        there.device_bounds.As<cuda::Bounds>(), bounds_after.As<cuda::Bounds>(),
-                        dual, gap, gap + stretches, changed});
-  there.ExpectEqual(there.admm, store, Slot::kAdmm);
-  EXPECT_EQ(std::sqrt(SumOf(there, gap, stretches)), want.gap);
-  EXPECT_EQ(std::sqrt(SumOf(there, gap + stretches, stretches)), want.moved);
-  EXPECT_EQ(SumOf(there, changed, stretches), want.changed);
+// W + U of the pruned tensors, with ties cut inside one: the kernel against its definition.
+TEST(NextWeights) {
+  const auto store = MakeStore(9, OddTensors());
+  store->Allocate(Slot::kAdmm);
+  Fill(*store, Slot::kAdmm, 10);
+  store->admm.dual = 0.75;
+  constexpr uint64_t kTie = 0x3f000000;  // of 0.5, met before the cut and after it
+  for (const int i : {9'000, 20'000}) store->Data(Slot::kAdmm)[i] = 0.5F;
+  const std::vector<TensorThreshold> before = {
+      {.tie_begin = kTie, .tie_end = kTie + 1, .tie_cut = 10'000}, {}, {}, {.tie_end = 0x3f800000}};
+  TrainOnDevice(*store, OpenDevice());
+  const Source& next = store->mirror->Next(before);
+  int64_t differing = 0;
+  int64_t moved = 0;
+  for (const size_t t : {0, 3}) {
+    const int64_t count = store->tensors()[t].count;
+    std::vector<float> got(static_cast<size_t>(count));
+    auto* scratch = reinterpret_cast<std::byte*>(got.data());
+    next.Read(store->Offset(t) * 4, count * 4, scratch);
+    for (int64_t i = 0; i < count; ++i) {
+      const float w = store->Data(Slot::kParameters, t)[i];
+      const float v = store->Data(Slot::kAdmm, t)[i];
+      const uint32_t key = std::bit_cast<uint32_t>(v) & 0x7fffffff;
+      const TensorThreshold& at = before[t];
+      const bool kept = key >= (i < at.tie_cut ? at.tie_begin : at.tie_end);
+      const float want = kept ? w : w + 0.75F * v;
+      differing += std::bit_cast<uint32_t>(want) != std::bit_cast<uint32_t>(got[i]);
+      moved += kept ? 0 : 1;
+    }
+  }
+  EXPECT_EQ(differing, 0);
+  EXPECT(moved > 10'000 && moved < 40'000);
 }
 
-// The first projection, and one that has a dual variable to add.
 TEST(Projections) {
-  const auto store = MakeStore(5);
-  for (const double ratio : {0.6, 0.8}) {
-    ExpectProjectionAsOnCpu(*store, ratio);
-    // W moves on, so that the next projection has something to do.
-    OptimizerStep(*store, {.learning_rate = 0.05, .rho = 0.02});
+  for (const Scope scope : {Scope::kGlobal, Scope::kLayer}) {
+    Pair pair(11);
+    for (const double ratio : {0.6, 0.8, 0.0}) {
+      pair.Project({.ratio = ratio, .scope = scope, .min_keep = 0.05});
+      pair.ExpectEqual();
+      // W moves on, so that the next projection has something to do.
+      pair.Step({.learning_rate = 0.05, .rho = 0.02});
+    }
+    pair.On([](ParameterStore& store) { ResetAdmm(store); });
+    pair.Project({.ratio = 0.5});
+    pair.ExpectEqual();
   }
+}
+
+// Select's error leaves the state as it was, and names the tensor.
+TEST(ProjectionOfWhatIsNotFinite) {
+  Pair pair(12);
+  pair.Project({.ratio = 0.5});
+  pair.Step({.learning_rate = 0.01, .rho = 0.1});
+  for (const auto& store : {pair.here, pair.there}) {
+    store->BringHome(Slot::kParameters);
+    store->Data(Slot::kParameters, 3)[17] = NAN;
+    EXPECT_EQ(CodeAndPlaceOf([&] { AdmmProject(*store, {.ratio = 0.5}); }),
+              std::string("NONFINITE_WEIGHT d 17"));
+  }
+  pair.ExpectEqual();
 }
 
 }  // namespace
 }  // namespace secateur::test
 
-int main() { return secateur::test::RunAllTests(); }
+int main() { return secateur::test::RunDeviceTests(); }

@@ -3,7 +3,9 @@
 
 #include <limits>
 
+#include "core/device_memory.h"
 #include "device.h"
+#include "failures.h"
 #include "fixture.h"
 #include "test.h"
 
@@ -121,15 +123,6 @@ TEST(SampleMisses) {
   ExpectAsOnCpu(fixture, {.ratios = {0.9970, 0.9985, 0.9995}});
 }
 
-std::string CodeOf(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code() + " " + error.tensor() + " " + std::to_string(error.index());
-  }
-  return "";
-}
-
 TEST(Nonfinite) {
   const std::shared_ptr<Device> device = OpenDevice();
   for (const DType dtype : kTypes) {
@@ -140,7 +133,8 @@ TEST(Nonfinite) {
     std::memcpy(fixture.weights[1].bytes.data() + 50000 * element, &bits, element);
     for (const int64_t limit : {0, 50000}) {
       device->LimitBytes(limit);
-      EXPECT_EQ(CodeOf([&] { Select(fixture.tensors, {.ratios = {0.5}, .device = device.get()}); }),
+      EXPECT_EQ(CodeAndPlaceOf(
+                    [&] { Select(fixture.tensors, {.ratios = {0.5}, .device = device.get()}); }),
                 std::string("NONFINITE_WEIGHT w1 41234"));
     }
     ExpectAsOnCpu(fixture, {.ratios = {0.9}, .allow_nonfinite = true});
@@ -150,14 +144,15 @@ TEST(Nonfinite) {
 TEST(RefusesFloat64) {
   const std::shared_ptr<Device> device = OpenDevice();
   const Fixture fixture = MakeFixture({{DType::kFloat64, 10}}, "normal");
-  EXPECT_EQ(CodeOf([&] { Select(fixture.tensors, {.ratios = {0.5}, .device = device.get()}); }),
-            std::string("CUDA  -1"));
+  EXPECT_EQ(
+      CodeAndPlaceOf([&] { Select(fixture.tensors, {.ratios = {0.5}, .device = device.get()}); }),
+      std::string("CUDA  -1"));
 }
 
 TEST(RunsOutOfMemory) {
   const std::shared_ptr<Device> device = OpenDevice();
   std::byte none{};
-  EXPECT_EQ(CodeOf([&] {
+  EXPECT_EQ(CodeAndPlaceOf([&] {
               const DeviceTensors tensors(
                   device, {{DType::kFloat32, int64_t{1} << 46, &none, nullptr}}, {1}, {});
             }),
@@ -169,7 +164,7 @@ TEST(Cancels) {
   const Fixture fixture = MakeFixture({{DType::kFloat32, 300000}}, "normal");
   Monitor monitor;
   monitor.Cancel();
-  EXPECT_EQ(CodeOf([&] {
+  EXPECT_EQ(CodeAndPlaceOf([&] {
               Select(fixture.tensors,
                      {.ratios = {0.5}, .monitor = &monitor, .device = device.get()});
             }),
@@ -187,8 +182,8 @@ std::vector<MaskedTensor> TensorsOf(Fixture& fixture) {
 }
 
 // Weights in host memory, a copy of them on the device, and a selection that removes 70%.
-struct Uploaded {
-  explicit Uploaded(const char* distribution)
+struct OnDevice {
+  explicit OnDevice(const char* distribution)
       : fixture(MakeFixture({{DType::kFloat32, 20001},
                              {DType::kFloat16, 16384},
                              {DType::kBFloat16, 0},
@@ -221,14 +216,14 @@ struct Uploaded {
 
 TEST(PacksMasks) {
   for (const char* distribution : kDistributions) {
-    Uploaded there(distribution);
+    OnDevice there(distribution);
     std::vector<std::vector<uint8_t>> bits;
     std::vector<std::vector<uint8_t>> want;
     std::vector<uint8_t*> to;
     std::vector<uint8_t*> want_to;
     for (const MaskedTensor& tensor : there.tensors) {
-      bits.emplace_back((tensor.count + 31) / 32 * 4, 0xff);
-      want.emplace_back((tensor.count + 31) / 32 * 4, 0);
+      bits.emplace_back((tensor.count + 7) / 8, 0xff);
+      want.emplace_back((tensor.count + 7) / 8, 0);
     }
     for (auto& each : bits) to.push_back(each.data());
     for (auto& each : want) want_to.push_back(each.data());
@@ -240,7 +235,7 @@ TEST(PacksMasks) {
 
 TEST(CopiesBackAndMasks) {
   for (const char* distribution : kDistributions) {
-    Uploaded there(distribution);
+    OnDevice there(distribution);
     const std::vector<TensorThreshold>& thresholds = there.selection.tensors;
     there.device.Download(there.out);
     EXPECT(there.Same());
@@ -256,7 +251,47 @@ TEST(CopiesBackAndMasks) {
   }
 }
 
+// The last two tiles of a tensor of more than 2^32 elements, all that is in memory of it, as a
+// window of a streamed one is: its ties are cut beyond 2^32, and its keys counted and masked there.
+TEST(BeyondTwoToThe32) {
+  constexpr int64_t kTiles = (int64_t{1} << 32) / cuda::kTile;
+  constexpr int64_t kFirst = kTiles * cuda::kTile;
+  constexpr int64_t kCount = cuda::kTile + 100;  // there
+  constexpr int64_t kCut = 5000;
+  const auto queue = std::make_shared<const DeviceQueue>(*OpenDevice());
+  const DeviceBuffer entries =
+      Uploaded(queue, std::vector<cuda::Entry>{{0, kFirst + kCount, 0, 0, 1, 0, 0}});
+  const DeviceBuffer weights = Uploaded(queue, std::vector<float>(kCount, -0.5F));
+  const cuda::Tiles tiles = {weights.As<std::byte>() - kFirst * 4, entries.As<cuda::Entry>(), 1,
+                             kTiles, kTiles + 2};
+
+  constexpr uint32_t kKey = 0x3f000000;  // of 0.5
+  const DeviceBuffer bounds =
+      Uploaded(queue, std::vector<cuda::Bounds>{{kKey, kKey + 1, kFirst + kCut}});
+  const DeviceBuffer counts(queue, (kTiles + 2) * 2 * 4);
+  const DeviceBuffer totals(queue, 4 * 8);
+  totals.Zero();
+  auto* total = totals.As<unsigned long long>();
+  const DeviceBuffer cuts = Uploaded(queue, std::vector<uint32_t>{kKey, kKey + 1});
+  queue->Run(queue->api().classify,
+             cuda::ClassifyArgs{tiles, cuts.As<uint32_t>(), 2, 0, counts.As<uint32_t>(), total,
+                                nullptr, 0, total + 2, nullptr});
+  queue->Run(queue->api().mask, cuda::MaskArgs{tiles, weights.As<std::byte>() - kFirst * 4,
+                                               bounds.As<cuda::Bounds>(), total + 3});
+  const std::vector<unsigned long long> got = Downloaded(*queue, total, 4);
+  EXPECT_EQ(static_cast<int64_t>(got[0]), kCount);
+  EXPECT_EQ(got[1], 0U);
+  EXPECT_EQ(static_cast<int64_t>(got[3]), kCut);
+  const std::vector<uint32_t> last =
+      Downloaded(*queue, counts.As<uint32_t>() + kTiles * 2, int64_t{4});
+  EXPECT(last == (std::vector<uint32_t>{cuda::kTile, 0, kCount - cuda::kTile, 0}));
+  const std::vector<float> masked = Downloaded(*queue, weights.As<float>(), kCount);
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < kCount; ++i) wrong += masked[i] != (i < kCut ? -0.5F : 0.0F);
+  EXPECT_EQ(wrong, 0);
+}
+
 }  // namespace
 }  // namespace secateur::test
 
-int main() { return secateur::test::RunAllTests(); }
+int main() { return secateur::test::RunDeviceTests(); }

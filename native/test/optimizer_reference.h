@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "secateur/error.h"
 #include "secateur/optimizer.h"
 
 namespace secateur::test {
@@ -168,15 +167,6 @@ inline std::vector<Named> AllOptimizers() {
           {"adamw torch", adamw},
           {"adamw runtime", runtime},
           {"uncorrected", uncorrected}};
-}
-
-inline std::string CodeOf(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
 }
 
 }  // namespace secateur::test

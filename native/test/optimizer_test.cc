@@ -6,6 +6,7 @@
 #include <limits>
 #include <thread>
 
+#include "failures.h"
 #include "optimizer_reference.h"
 #include "secateur/admm.h"
 #include "test.h"

@@ -14,6 +14,7 @@
 
 #include "core/varint.h"
 #include "data.h"
+#include "failures.h"
 #include "groups_reference.h"
 #include "reference.h"
 #include "test.h"
@@ -62,16 +63,6 @@ std::string Get(const std::string& path) {
 
 std::string AsString(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-template <class Body>
-std::string CodeOf(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.code();
-  }
-  return "none";
 }
 
 // A file "head<weights>middle<weights>tail" with two tensors at odd offsets.

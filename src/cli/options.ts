@@ -2,6 +2,7 @@
 // ("Expected --ratio to be a number in [0, 1), got 1.2"). Options that several commands share are declared here once.
 import { type Command, Option } from 'commander';
 import { invalidOption, SecateurError } from '../errors.js';
+import { DEVICES, type DeviceChoice } from '../native/device.js';
 import { fixedRatio, type Granularity, parseGranularity } from '../prune/granularity.js';
 
 /** A parser for commander: the text, and what an earlier use of the same option gave. */
@@ -128,6 +129,13 @@ export function threadsOption(): Option {
     '--threads <n>',
     'most threads to use, 1 to 1024 (default: all cores; small work uses fewer)',
   ).argParser(integer('--threads', 1, 1024));
+}
+
+/** `--device`, the same everywhere but for what it is by default. */
+export function deviceOption(fallback: DeviceChoice): Option {
+  return new Option('--device <device>', `auto, cpu or cuda (default: ${fallback})`).argParser(
+    oneOf('--device', DEVICES),
+  );
 }
 
 /** `--json` and `--quiet`, the same everywhere. */

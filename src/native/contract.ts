@@ -87,6 +87,15 @@ export interface SelectBenchResult {
   threads: number;
 }
 
+/** Medians in seconds by CUDA's events, the weights in a GPU's memory. `floorReadWrite`: a copy on the device. */
+export interface DeviceBenchResult {
+  floor: number;
+  floorReadWrite: number;
+  select: number;
+  mask: number;
+  selectAndMask: number;
+}
+
 /** Failures are thrown (or rejected) as plain errors with `code`, `message` and the fields of SecateurError. */
 export interface NativeAddon extends NativeTraining, NativePacking, NativeDevices {
   /** Chosen at load time: the best that the CPU has, or SECATEUR_FORCE_BACKEND. */
@@ -109,4 +118,6 @@ export interface NativeAddon extends NativeTraining, NativePacking, NativeDevice
   /** Fills with normal deviates of the given standard deviation; (seed, stream) decides every bit. */
   fillNormal(target: Float32Array, options: { seed: number; stream: number; std: number }): void;
   benchSelect(options: SelectBenchOptions): Promise<SelectBenchResult>;
+  /** The same on the GPU of a CUDA library; not for float64. */
+  benchSelectThere(library: string, options: SelectBenchOptions): Promise<DeviceBenchResult>;
 }

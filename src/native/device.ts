@@ -12,7 +12,8 @@ export type DeviceProbe =
   | ({ available: true; library: string } & NativeDeviceFacts)
   | { available: false; reason: string };
 
-export type DeviceChoice = 'auto' | 'cpu' | 'cuda';
+export const DEVICES = ['auto', 'cpu', 'cuda'] as const;
+export type DeviceChoice = (typeof DEVICES)[number];
 
 /** A driver that has to be loaded from a cold disk takes seconds. */
 const PROBE_TIMEOUT_MS = 30_000;

@@ -60,6 +60,26 @@ export class DeviceTensors {
     return await callNative((addon) => addon.applyThere(this.#handle, selection.handle));
   }
 
+  /**
+   * As the function of that name: the masks of a selection as bits.
+   *
+   * @returns ceil(length / 8) bytes a tensor.
+   */
+  async packMasks(selection: Selection): Promise<Uint8Array[]> {
+    return await callNative((addon) => addon.packThere(this.#handle, selection.handle));
+  }
+
+  /**
+   * Copies every tensor back with zeros where a selection removes; the weights on the GPU stay as they are. What does
+   * not fit there twice goes through it in parts.
+   *
+   * @returns The zero-valued weights of each tensor in the copies.
+   */
+  async downloadMasked(selection: Selection, tensors: Tensors): Promise<number[]> {
+    const native = toNative(tensors);
+    return await callNative((addon) => addon.downloadMasked(this.#handle, selection.handle, native));
+  }
+
   /** Copies every tensor back, to arrays of the types and lengths that were uploaded. */
   async download(tensors: Tensors): Promise<void> {
     const native = toNative(tensors);

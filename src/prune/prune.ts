@@ -4,7 +4,7 @@
 import { invalidOption, SecateurError } from '../errors.js';
 import { callNative } from '../native/addon.js';
 import type { NativePruneJob, NativePruneResult, Scope } from '../native/contract.js';
-import { chooseDevice } from '../native/device.js';
+import { chooseDevice, DEVICES, type DeviceChoice } from '../native/device.js';
 import { checkKeys, checkNumber } from '../options.js';
 import { fixedRatio, type Granularity, type GranularityParts, parseGranularity } from './granularity.js';
 import {
@@ -46,7 +46,7 @@ export interface PruneOptions extends FileOptions {
    * library is there and works and takes the weights (float32, float16, bfloat16, one by one), else the CPU.
    * @default 'auto'
    */
-  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  device?: DeviceChoice | undefined;
   /** Keep NaN and infinities and never remove them, instead of failing. @default false */
   allowNonfinite?: boolean | undefined;
   /** Select and report, but write nothing. @default false */
@@ -98,7 +98,7 @@ function checkPruneOptions(path: unknown, options: PruneOptions): void {
   if (allowNonfinite !== undefined) checkFlag('allowNonfinite', allowNonfinite);
   if (dryRun !== undefined) checkFlag('dryRun', dryRun);
   if (output !== undefined || dryRun !== true) checkText('output', output);
-  if (device !== undefined) checkWord('device', device, ['auto', 'cpu', 'cuda']);
+  if (device !== undefined) checkWord('device', device, DEVICES);
 }
 
 /** Why only the CPU can select; undefined where a GPU can. */

@@ -2,8 +2,10 @@
 // native (native/include/secateur/optimizer.h and admm.h); nothing here touches elements.
 import { invalidOption } from '../errors.js';
 import { callNative, callNativeSync } from '../native/addon.js';
+import { chooseDevice, DEVICES, type DeviceChoice } from '../native/device.js';
 import type { NativeStepOptions, NativeStepResult } from '../native/training-contract.js';
 import { checkKeys, checkNumber } from '../options.js';
+import { checkWord } from '../prune/options.js';
 import type { ParameterStore } from './parameter-store.js';
 import { makeSchedule, type Schedule, type ScheduleOptions } from './schedules.js';
 
@@ -14,6 +16,13 @@ interface CommonOptions {
   maxGradientNorm?: number;
   /** The most threads; 0 means all cores. Results do not depend on it. @default 0 */
   threads?: number;
+  /**
+   * Where steps and projections are computed, to equal bits. On a GPU the momenta and ADMM's state stay there; a step
+   * copies gradients to it and parameters back, for a runtime that is on the CPU. `auto`: a GPU where one works. What is
+   * written through views of the store between two steps counts if `views` was called for it since the last one.
+   * @default 'cpu'
+   */
+  device?: DeviceChoice;
 }
 
 export interface SgdOptions extends CommonOptions {
@@ -72,7 +81,7 @@ export interface StepOutput {
   learningRate: number;
 }
 
-const COMMON = ['type', 'learningRate', 'maxGradientNorm', 'threads', 'weightDecay'] as const;
+const COMMON = ['type', 'learningRate', 'maxGradientNorm', 'threads', 'device', 'weightDecay'] as const;
 const SGD = [...COMMON, 'momentum', 'dampening', 'nesterov', 'decoupledWeightDecay'] as const;
 const ADAM = [...COMMON, 'beta1', 'beta2', 'epsilon', 'correctBias', 'form'] as const;
 const finite = { least: 0, below: Number.POSITIVE_INFINITY } as const;
@@ -88,16 +97,21 @@ type Fixed = Omit<NativeStepOptions, 'step' | 'learningRate' | 'gradientScale' |
  * optimizer.step();
  */
 export class Optimizer {
+  /** Where steps are computed. */
+  readonly device: 'cpu' | 'cuda';
   readonly #store: ParameterStore;
   readonly #schedule: Schedule;
   readonly #fixed: Fixed;
   #steps = 0;
 
-  /** @throws SecateurError INVALID_OPTION */
+  /** @throws SecateurError INVALID_OPTION; CUDA where a GPU is asked for and cannot be had. */
   constructor(store: ParameterStore, options: OptimizerOptions) {
     this.#store = store;
     this.#fixed = checkOptions(options);
-    const { learningRate } = options;
+    const { learningRate, device = 'cpu' } = options;
+    const library = chooseDevice(device, undefined);
+    callNativeSync((native) => native.setStoreDevice(store.handle, library));
+    this.device = library === undefined ? 'cpu' : 'cuda';
     this.#schedule = typeof learningRate === 'function' ? learningRate : makeSchedule(learningRate);
   }
 
@@ -163,7 +177,8 @@ function checkOptions(options: OptimizerOptions): Fixed {
   }
 }
 
-function checkCommon({ maxGradientNorm = 0, threads = 0 }: CommonOptions): Fixed {
+function checkCommon({ maxGradientNorm = 0, threads = 0, device = 'cpu' }: CommonOptions): Fixed {
+  checkWord('device', device, DEVICES);
   checkNumber('maxGradientNorm', maxGradientNorm, finite);
   checkNumber('threads', threads, { least: 0, most: 1024, whole: true });
   return {

@@ -1,18 +1,14 @@
 // GPUs without one: what is said where there is none, and the whole way through the addon on the emulated GPU
 // (native/cuda/emulation), built here by CMake from the kernels' own files. That a real one answers is not tested here.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { applySelection, DeviceTensors, prune, selectRatios } from '../../src/index.js';
+import { applySelection, DeviceTensors, packMasks, prune, selectRatios } from '../../src/index.js';
 import { chooseDevice, probeDevice } from '../../src/native/device.js';
 import { modelWith, raw, saved, temporaryFolder } from '../onnx/helpers.js';
+import { buildEmulatedGpu, emulatedGpu, hasTools, useEmulatedGpu as use } from './emulated-gpu.js';
 
-const root = path.resolve(import.meta.dirname, '../..');
-const build = path.join(root, 'build/cuda-emulated');
-const emulated = path.join(build, 'libsecateur_cuda_emulated.so');
-const hasTools =
-  process.platform === 'linux' && ['cmake', 'g++'].every((tool) => !spawnSync(tool, ['--version']).error);
 const values = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i * i));
 
 afterEach(() => vi.unstubAllEnvs());
@@ -53,14 +49,7 @@ describe('without a GPU', () => {
 });
 
 describe.skipIf(!hasTools)('on the emulated GPU', () => {
-  beforeAll(() => {
-    const quiet = { cwd: root, stdio: 'ignore' } as const;
-    const options = ['-DSECATEUR_CUDA=off', '-DSECATEUR_CUDA_EMULATED=ON', '-DCMAKE_BUILD_TYPE=Release'];
-    execFileSync('cmake', ['-S', root, '-B', build, ...options], quiet);
-    execFileSync('cmake', ['--build', build, '--target', 'secateur_cuda_emulated'], quiet);
-  }, 600_000);
-
-  const use = () => vi.stubEnv('SECATEUR_CUDA_LIBRARY', emulated);
+  beforeAll(buildEmulatedGpu, 600_000);
 
   it('prunes to the same bytes as on the CPU', async () => {
     use();
@@ -103,6 +92,25 @@ describe.skipIf(!hasTools)('on the emulated GPU', () => {
     await expect(tensors.selectRatios({ ratios: [0.5] })).rejects.toMatchObject({ code: 'INVALID_OPTION' });
   });
 
+  it('gives masks as bits and masked copies, and keeps the weights as they are', async () => {
+    use();
+    const there = [values(30_001), values(77), new Float32Array(0)];
+    const here = there.map((array) => array.slice());
+    using tensors = await DeviceTensors.upload(there);
+    const [selection] = await tensors.selectRatios({ ratios: [0.8] });
+    const [expected] = await selectRatios(here, { ratios: [0.8] });
+    if (selection === undefined || expected === undefined) throw new Error('a ratio is unanswered');
+    const bits = await tensors.packMasks(selection);
+    expect(bits).toEqual(await packMasks(expected, here));
+    expect(bits.map(({ length }) => length)).toEqual([3751, 10, 0]);
+    const copies = there.map((array) => new Float32Array(array.length));
+    expect(await tensors.downloadMasked(selection, copies)).toEqual(await applySelection(expected, here));
+    expect(copies).toEqual(here);
+    await tensors.download(copies);
+    expect(copies).toEqual(there);
+    await expect(tensors.downloadMasked(selection, [values(3)])).rejects.toThrow('as many tensors');
+  });
+
   it('names the tensor of a weight that is not finite', async () => {
     use();
     const bad = values(20_000);
@@ -116,7 +124,7 @@ describe.skipIf(!hasTools)('on the emulated GPU', () => {
 
   it('says that there is no GPU where the library finds none', () => {
     const copy = path.join(temporaryFolder(), 'library.so');
-    writeFileSync(copy, readFileSync(emulated));
+    writeFileSync(copy, readFileSync(emulatedGpu));
     vi.stubEnv('SECATEUR_CUDA_LIBRARY', copy);
     vi.stubEnv('SECATEUR_EMULATED_GPUS', '0');
     expect(probeDevice()).toEqual({

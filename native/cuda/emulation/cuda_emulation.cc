@@ -9,6 +9,8 @@
 #include <mutex>
 #include <vector>
 
+#include "cuda/emulation/cuda_runtime_emulation.h"
+
 namespace secateur::emulation {
 
 Dim3 thread_index, block_index, block_size, grid_size;
@@ -140,6 +142,14 @@ void Launch(unsigned grid, unsigned threads, const std::function<void()>& kernel
   block_size.x = threads;
   grid_size.x = grid;
   for (unsigned index = 0; index < grid; ++index) RunBlock(block, index);
+}
+
+void Enqueue(void* stream, std::function<void()> work) {
+  if (stream == nullptr) {
+    work();
+  } else {
+    static_cast<EmulatedStream*>(stream)->work.push_back(std::move(work));
+  }
 }
 
 void WaitForBlock() {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <tuple>
 
 // CUDA's names are reserved ones.
 // NOLINTBEGIN(bugprone-reserved-identifier)
@@ -18,9 +19,14 @@
 #define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
-#define SECATEUR_LAUNCH(kernel, grid, stream, ...) \
-  static_cast<void>(stream);                       \
-  ::secateur::emulation::Launch((grid), ::secateur::cuda::kThreads, [&] { kernel(__VA_ARGS__); })
+// Arguments are copied now, and the kernel runs when its stream does.
+#define SECATEUR_LAUNCH(kernel, grid, stream, ...)                              \
+  ::secateur::emulation::Enqueue(                                               \
+      (stream), [blocks = (grid), arguments = std::tuple(__VA_ARGS__)] {        \
+        ::secateur::emulation::Launch(blocks, ::secateur::cuda::kThreads, [&] { \
+          std::apply([](const auto&... each) { kernel(each...); }, arguments);  \
+        });                                                                     \
+      })
 
 struct Dim3 {
   unsigned x;
@@ -44,6 +50,9 @@ namespace secateur::emulation {
 extern Dim3 thread_index, block_index, block_size, grid_size;
 
 void Launch(unsigned grid, unsigned threads, const std::function<void()>& kernel);
+
+// Puts work at the end of a stream; without a stream it is done at once.
+void Enqueue(void* stream, std::function<void()> work);
 
 void WaitForBlock();
 // Gives each lane the values of all 32 of its warp; waits for them.

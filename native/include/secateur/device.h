@@ -55,6 +55,14 @@ class Device {
   int64_t limit_ = 0;
 };
 
+class ParameterStore;
+
+// From now on OptimizerStep and AdmmProject over a store run on a GPU, with equal bits; null: here
+// again. What they work on stays there: a step copies gradients there and parameters back, and
+// other slots come back when ParameterStore::BringHome asks for them, as every call here does, and
+// views of JavaScript's. Groups are projected by the CPU. Holds the store's mutex.
+void TrainOnDevice(ParameterStore& store, std::shared_ptr<const Device> device);
+
 class DeviceQueue;
 class DeviceBuffer;
 
@@ -76,7 +84,7 @@ class DeviceTensors {
   // Zeroes what goes, in place. Returns the zeros (of either sign) of each tensor after it.
   std::vector<int64_t> Apply(const std::vector<TensorThreshold>& thresholds);
 
-  // As PackMask, to memory of (count + 31) / 32 * 4 bytes a tensor.
+  // As PackMask, to memory of (count + 7) / 8 bytes a tensor.
   void Pack(const std::vector<TensorThreshold>& thresholds, const std::vector<uint8_t*>& out) const;
 
   // Copies every tensor to `out`.
@@ -90,10 +98,7 @@ class DeviceTensors {
 
  private:
   class Memory;
-
-  std::vector<int64_t> MaskInto(const std::vector<TensorThreshold>& thresholds,
-                                std::byte* out) const;
-  void DownloadFrom(const std::byte* memory, const std::vector<std::byte*>& out) const;
+  class Masking;
 
   std::shared_ptr<const Device> device_;
   std::unique_ptr<Memory> memory_;

@@ -4,6 +4,7 @@
 #define SECATEUR_MEASURE_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,8 +35,26 @@ struct SelectMeasure {
   int threads;
 };
 
-// Throws Error INVALID_OPTION on an unknown distribution, ABORTED never.
+// Throws Error INVALID_OPTION on an unknown distribution and on nothing to measure.
+void CheckMeasure(const SelectMeasureOptions& options);
+
+// Throws as CheckMeasure, ABORTED never.
 SelectMeasure MeasureSelect(const SelectMeasureOptions& options);
+
+class Device;
+
+// Medians in seconds by CUDA's events, the weights in a GPU's memory.
+struct DeviceSelectMeasure {
+  double floor;   // a plain read of them
+  double copy;    // on the device: a read and a write
+  double select;  // the host's part included
+  double mask;    // in place, by the first ratio
+  double select_and_mask;
+};
+
+// Throws as CheckMeasure; CUDA where the weights and a copy don't fit, or are of float64.
+DeviceSelectMeasure MeasureSelectOn(const SelectMeasureOptions& options,
+                                    std::shared_ptr<const Device> device);
 
 }  // namespace secateur
 

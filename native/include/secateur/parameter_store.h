@@ -19,6 +19,7 @@
 namespace secateur {
 
 class KeyBuffer;
+class StoreMirror;
 
 struct StoreTensor {
   std::string name;  // for messages
@@ -89,8 +90,15 @@ class ParameterStore {
   uint8_t* SupportBytes() const;
   void AllocateSupport();  // of ones, if it is not there
 
+  // Makes a slot's memory current, where a device has what is newer; before it is read or written.
+  void BringHome(Slot slot);
+
   // Held by every call that reads or writes the memory.
   std::mutex mutex;
+  // Where steps and projections run if not here; see device.h, TrainOnDevice.
+  std::shared_ptr<StoreMirror> mirror;
+  // Counts up whenever the mask or the support was written, or may be.
+  int64_t mask_revision = 0;
   AdmmState admm;
   // Of the tensors that are pruned or follow, in order. None: each weight by itself.
   std::optional<Grouping> grouping;

@@ -14,6 +14,8 @@ export interface PeerWork {
   elements: number;
   dtype: DType;
   distribution: Distribution;
+  /** Peers of this device run. */
+  device: 'cpu' | 'cuda';
   ratio: number;
   threads: number;
   repeats: number;
@@ -36,11 +38,18 @@ interface Peer {
   script: string;
 }
 
-const PEERS: readonly Peer[] = [
-  { name: 'numpy.partition', module: 'numpy', script: 'numpy_partition.py' },
-  { name: 'torch.kthvalue', module: 'torch', script: 'torch_kthvalue.py' },
-  { name: 'torch global_unstructured', module: 'torch', script: 'torch_global_unstructured.py' },
-];
+const PEERS: Readonly<Record<PeerWork['device'], readonly Peer[]>> = {
+  cpu: [
+    { name: 'numpy.partition', module: 'numpy', script: 'numpy_partition.py' },
+    { name: 'torch.kthvalue', module: 'torch', script: 'torch_kthvalue.py' },
+    { name: 'torch global_unstructured', module: 'torch', script: 'torch_global_unstructured.py' },
+  ],
+  cuda: [
+    { name: 'torch.kthvalue on cuda', module: 'torch', script: 'torch_cuda_kthvalue.py' },
+    { name: 'torch.topk on cuda', module: 'torch', script: 'torch_cuda_topk.py' },
+    { name: 'torch.sort on cuda', module: 'torch', script: 'torch_cuda_sort.py' },
+  ],
+};
 
 export interface PeerTime {
   name: string;
@@ -53,7 +62,7 @@ export interface PeerTime {
 /** Times the peers one after another, so that none disturbs another. */
 export async function timePeers(run: PeerRun): Promise<PeerTime[]> {
   const times: PeerTime[] = [];
-  for (const { name, module, script } of PEERS) {
+  for (const { name, module, script } of PEERS[run.work.device]) {
     const python = await pythonWith(module, run.signal);
     if (python === undefined) {
       run.leftOut(name, `no python3 on PATH has ${module}`);

@@ -1,7 +1,9 @@
-// Times the selection against its floor, a plain parallel read of the same memory, and against other libraries. The
-// addon measures itself (medians of interleaved runs); this file asks, divides and adds the peers.
+// Times the selection against its floor, a plain read of the same memory, here or on a GPU, and against other libraries.
+// The addon measures itself (medians of interleaved runs); this file asks, divides and adds the peers.
+import { availableParallelism } from 'node:os';
 import { callNative } from '../../native/addon.js';
-import type { Backend, Distribution, DType, SelectBenchOptions, SelectBenchResult } from '../../native/contract.js';
+import type { Backend, Distribution, DType, SelectBenchOptions } from '../../native/contract.js';
+import type { NativeDeviceFacts } from '../../native/device-contract.js';
 import { type PeerTime, type PeerWork, timePeers } from './peers.js';
 
 export const DTYPES: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
@@ -16,6 +18,8 @@ export interface SelectBenchmark {
   ratios: readonly number[];
   /** 0: all cores. */
   threads: number;
+  /** Measures there instead of on the CPU. */
+  gpu: ({ library: string } & NativeDeviceFacts) | undefined;
   repeats: number;
   seed: number;
   /** Zero leaves the peers out. */
@@ -25,26 +29,39 @@ export interface SelectBenchmark {
   progress: (phase: string, done: number, total: number) => void;
 }
 
+interface Floors {
+  floor: number;
+  floorReadWrite: number;
+  select: number;
+  mask?: number;
+  selectAndMask: number;
+}
+
 /** One line of results; the JSON contract of `bench select --json`. */
 export interface SelectResult {
   elements: number;
   dtype: DType;
   distribution: Distribution;
   ratios: number[];
+  /** Of the host; with a GPU they only make the weights. */
   threads: number;
-  backend: Backend;
+  backend: Backend | 'cuda';
+  /** The GPU's name; only with one. */
+  gpu?: string;
   /**
-   * Medians. `floor`: one parallel read of the memory. `floorReadWrite`: one read and write. `select`: the exact
-   * thresholds of all ratios. `selectAndMask`: that, and the first ratio's mask applied in place. `selectOne`: the first
-   * ratio alone, where several were asked for.
+   * Medians. `floor`: one parallel read of the memory. `floorReadWrite`: one read and write; on a GPU a copy. `select`:
+   * the exact thresholds of all ratios. `selectAndMask`: that, and the first ratio's mask applied in place. `mask`: that
+   * mask alone, on a GPU. `selectOne`: the first ratio alone, where several were asked for.
    */
-  seconds: { floor: number; floorReadWrite: number; select: number; selectAndMask: number; selectOne?: number };
+  seconds: Floors & { selectOne?: number };
   selectToFloor: number;
   /** selectAndMask / (floor + floorReadWrite). */
   selectAndMaskToFloor: number;
+  /** mask / floorReadWrite; only on a GPU. */
+  maskToFloor?: number;
   /** select / selectOne: what further ratios cost; only where several were asked for. */
   sweepToOne?: number;
-  /** Seconds by name; std::nth_element is always there. */
+  /** Seconds by name; std::nth_element is always there on the CPU. */
   peers: Record<string, number>;
   /** The versions of the libraries, by the same names. */
   peerVersions: Record<string, string>;
@@ -76,11 +93,13 @@ async function measure(benchmark: SelectBenchmark, { dtype, distribution, step }
   const { elements, threads, repeats, seed } = benchmark;
   const ratios = [...benchmark.ratios];
   const work = { elements, dtype, distribution, threads, repeats, seed };
-  const run = await ask({ ...work, ratios });
-  const { floor, floorReadWrite, select, selectAndMask, nthElement } = run.seconds;
-  const selectOne = ratios.length > 1 ? (await ask({ ...work, ratios: ratios.slice(0, 1) })).seconds.select : undefined;
-  const peerWork = { ...work, threads: run.threads, ratio: ratios[0] ?? 0 };
+  const { gpu } = benchmark;
+  const { seconds, ...run } = await ask({ ...work, ratios }, gpu);
+  const one = ratios.length > 1 ? await ask({ ...work, ratios: ratios.slice(0, 1) }, gpu) : undefined;
+  const device = gpu === undefined ? ('cpu' as const) : ('cuda' as const);
+  const peerWork = { ...work, device, threads: run.threads, ratio: ratios[0] ?? 0 };
   const peers = await peersOf(benchmark, peerWork, (name) => step(`, ${name}`));
+  const { floor, floorReadWrite, select, mask, selectAndMask } = seconds;
   return {
     elements,
     dtype,
@@ -88,18 +107,34 @@ async function measure(benchmark: SelectBenchmark, { dtype, distribution, step }
     ratios,
     threads: run.threads,
     backend: run.backend,
-    seconds: { floor, floorReadWrite, select, selectAndMask, ...(selectOne === undefined ? {} : { selectOne }) },
+    ...(gpu === undefined ? {} : { gpu: gpu.name }),
+    seconds: { ...seconds, ...(one === undefined ? {} : { selectOne: one.seconds.select }) },
     selectToFloor: select / floor,
     selectAndMaskToFloor: selectAndMask / (floor + floorReadWrite),
-    ...(selectOne === undefined ? {} : { sweepToOne: select / selectOne }),
-    peers: { 'std::nth_element': nthElement, ...byName(peers, ({ seconds }) => seconds) },
+    ...(mask === undefined ? {} : { maskToFloor: mask / floorReadWrite }),
+    ...(one === undefined ? {} : { sweepToOne: select / one.seconds.select }),
+    peers: { ...run.peers, ...byName(peers, ({ seconds: each }) => each) },
     peerVersions: byName(peers, ({ version }) => version),
   };
 }
 
+interface Asked {
+  seconds: Floors;
+  backend: SelectResult['backend'];
+  threads: number;
+  /** What the addon has measured beside itself. */
+  peers: Record<string, number>;
+}
+
 /** The addon's errors come as ours. */
-function ask(options: SelectBenchOptions): Promise<SelectBenchResult> {
-  return callNative((native) => native.benchSelect(options));
+async function ask(options: SelectBenchOptions, gpu: SelectBenchmark['gpu']): Promise<Asked> {
+  if (gpu !== undefined) {
+    const seconds = await callNative((native) => native.benchSelectThere(gpu.library, options));
+    return { seconds, backend: 'cuda', threads: options.threads || availableParallelism(), peers: {} };
+  }
+  const { seconds, backend, threads } = await callNative((native) => native.benchSelect(options));
+  const { nthElement, ...own } = seconds;
+  return { seconds: own, backend, threads, peers: { 'std::nth_element': nthElement } };
 }
 
 async function peersOf(

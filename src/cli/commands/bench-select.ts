@@ -3,9 +3,17 @@ import { totalmem } from 'node:os';
 import type { Command } from 'commander';
 import { invalidOption } from '../../errors.js';
 import type { Distribution, DType } from '../../native/contract.js';
-import { BYTES_PER_ELEMENT, benchmarkSelect, DISTRIBUTIONS, DTYPES, type SelectResult } from '../bench/select.js';
+import { chooseDevice, type DeviceChoice, probeDevice } from '../../native/device.js';
+import {
+  BYTES_PER_ELEMENT,
+  benchmarkSelect,
+  DISTRIBUTIONS,
+  DTYPES,
+  type SelectBenchmark,
+  type SelectResult,
+} from '../bench/select.js';
 import { formatBytes, formatCount, formatFactor, formatSeconds, plural } from '../format.js';
-import { addOutputOptions, integer, ratios, someOf, threadsOption } from '../options.js';
+import { addOutputOptions, deviceOption, integer, ratios, someOf, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';
@@ -22,10 +30,15 @@ std::nth_element (on a copy) always; numpy.partition, torch.kthvalue and
 torch's prune.global_unstructured where a python3 on PATH has them. A peer
 that is missing or too slow is left out, and stderr says so.
 
+--device cuda measures on a GPU by CUDA's events, the weights in its memory:
+the read is a kernel's, the floor of the mask a copy on the device, and the
+peers are torch.kthvalue, torch.topk and torch.sort there.
+
 Examples:
   $ secateur bench select
   $ secateur bench select --distribution all --no-peers
   $ secateur bench select --dtype float32 --dtype bfloat16 --json
+  $ secateur bench select --device cuda -n 1e9 --distribution all
 
 --json prints an object, or an array of objects where several dtypes or
 distributions are asked for; durations in seconds.`;
@@ -36,6 +49,7 @@ interface Options {
   dtype?: DType[];
   distribution?: Distribution[];
   threads?: number;
+  device?: DeviceChoice;
   repeats: number;
   seed: number;
   peers: boolean;
@@ -58,6 +72,7 @@ export function addBenchSelect(bench: Command, run: Runner): void {
       someOf('--distribution', DISTRIBUTIONS),
     )
     .addOption(threadsOption())
+    .addOption(deviceOption('cpu'))
     .option('--repeats <n>', 'runs a median is taken of, 1 to 1000', integer('--repeats', 1, 1000), 7)
     .option('--seed <n>', 'decides the random weights, 0 to 4294967295', integer('--seed', 0, 2 ** 32 - 1), 1)
     .option('--no-peers', 'leave out the Python libraries')
@@ -73,7 +88,8 @@ export function addBenchSelect(bench: Command, run: Runner): void {
 
 async function benchSelect(options: Options, { terminal, progress, signal }: CommandContext): Promise<void> {
   const dtypes = options.dtype ?? ['float32'];
-  checkMemory(options.elements, dtypes);
+  const gpu = gpuFor(options.device ?? 'cpu', dtypes);
+  checkMemory(options.elements, dtypes, gpu === undefined ? 2 : 1);
   const missing = new Set<string>();
   const results = await benchmarkSelect({
     elements: options.elements,
@@ -81,6 +97,7 @@ async function benchSelect(options: Options, { terminal, progress, signal }: Com
     distributions: options.distribution ?? ['normal'],
     ratios: options.ratio ?? [0.9],
     threads: options.threads ?? 0,
+    gpu,
     repeats: options.repeats,
     seed: options.seed,
     peerTimeoutMs: options.peers ? 1000 * options.peerTimeout : 0,
@@ -94,13 +111,20 @@ async function benchSelect(options: Options, { terminal, progress, signal }: Com
   print(results, terminal);
 }
 
-/** The weights and one copy (for std::nth_element) must fit, or the machine would swap instead of measure. */
-function checkMemory(elements: number, dtypes: readonly DType[]): void {
-  const needed = 2 * elements * Math.max(...dtypes.map((dtype) => BYTES_PER_ELEMENT[dtype]));
+/** The GPU to measure on; undefined for the CPU. */
+function gpuFor(device: DeviceChoice, dtypes: readonly DType[]): SelectBenchmark['gpu'] {
+  const library = chooseDevice(device, dtypes.includes('float64') ? 'float64 weights are for the CPU' : undefined);
+  const probe = library === undefined ? undefined : probeDevice();
+  return probe?.available ? probe : undefined;
+}
+
+/** The weights and, on the CPU, one copy (for std::nth_element) must fit, or the machine would swap, not measure. */
+function checkMemory(elements: number, dtypes: readonly DType[], copies: 1 | 2): void {
+  const needed = copies * elements * Math.max(...dtypes.map((dtype) => BYTES_PER_ELEMENT[dtype]));
   if (needed < totalmem()) return;
   throw invalidOption(
     '--elements',
-    `so few that two copies fit into the memory of ${formatBytes(totalmem())}`,
+    `so few that ${copies === 2 ? 'two copies' : 'they'} fit into the memory of ${formatBytes(totalmem())}`,
     elements,
   );
 }
@@ -108,9 +132,8 @@ function checkMemory(elements: number, dtypes: readonly DType[]): void {
 function print(results: readonly SelectResult[], terminal: Terminal): void {
   const [first] = results;
   if (first === undefined) return;
-  terminal.say(
-    `${formatCount(first.elements)} weights, ratio ${first.ratios.join(', ')}; ${plural(first.threads, 'thread')}, ${first.backend}.`,
-  );
+  const where = first.gpu ?? `${plural(first.threads, 'thread')}, ${first.backend}`;
+  terminal.say(`${formatCount(first.elements)} weights, ratio ${first.ratios.join(', ')}; ${where}.`);
   terminal.print('', ...selectTable(results, terminal));
   for (const result of results) {
     if (result.sweepToOne === undefined) continue;
@@ -119,7 +142,12 @@ function print(results: readonly SelectResult[], terminal: Terminal): void {
         `${formatFactor(result.sweepToOne)} the time of one.`,
     );
   }
-  terminal.print('', ...peerTable(results, terminal));
+  for (const { dtype, distribution, seconds, maskToFloor } of results) {
+    if (seconds.mask === undefined || maskToFloor === undefined) continue;
+    const factor = formatFactor(maskToFloor);
+    terminal.say(`${dtype} ${distribution}: the mask in place takes ${formatSeconds(seconds.mask)}, ${factor} a copy.`);
+  }
+  if (results.some(({ peers }) => Object.keys(peers).length > 0)) terminal.print('', ...peerTable(results, terminal));
 }
 
 function selectTable(results: readonly SelectResult[], terminal: Terminal): string[] {

@@ -22,6 +22,7 @@ import {
 } from '../format.js';
 import {
   addOutputOptions,
+  deviceOption,
   granularityOption,
   oneOf,
   outputFile,
@@ -125,7 +126,7 @@ export function addPrune(program: Command, run: Runner): void {
     .addOption(formatOption())
     .addOption(valuesOption())
     .addOption(threadsOption())
-    .addOption(deviceOption())
+    .addOption(deviceOption('auto'))
     .addHelpText('after', EPILOGUE);
   addRecalibrationOptions(command).option('--data <where>', 'training data for --recalibrate-bn, as `train` takes it');
   addOutputOptions(command).action((model: string, options: Options) =>
@@ -145,12 +146,6 @@ function formatOption(): Option {
     '--format <format>',
     'dense, or packed or sparse as `secateur pack` writes them (default: dense)',
   ).argParser(oneOf('--format', ['dense', 'packed', 'sparse']));
-}
-
-function deviceOption(): Option {
-  return new Option('--device <device>', 'auto, cpu or cuda (default: auto)').argParser(
-    oneOf('--device', ['auto', 'cpu', 'cuda']),
-  );
 }
 
 async function pruneModel(model: string, options: Options, context: CommandContext): Promise<void> {

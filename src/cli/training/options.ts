@@ -10,7 +10,7 @@ import {
   Trainer,
   type TrainerOptions,
 } from '../../index.js';
-import { integer, oneOf, outputFile, real, required, texts, threadsOption } from '../options.js';
+import { deviceOption, integer, oneOf, outputFile, real, required, texts, threadsOption } from '../options.js';
 import { addDetectionOptions, type DetectionOptions } from './detection-options.js';
 import { addLossOptions, type LossOptions, lossOf } from './loss.js';
 
@@ -36,6 +36,7 @@ export interface TrainingOptions extends LossOptions, DetectionOptions {
   exclude?: string[];
   granularity?: Granularity;
   threads?: number;
+  device?: 'auto' | 'cpu' | 'cuda';
   checkpoint?: string | false;
   resume?: boolean;
   report?: string;
@@ -62,6 +63,7 @@ export function addTrainingOptions(command: Command): Command {
     .option('--no-checkpoint', 'keep none')
     .option('--resume', 'go on with an interrupted run from its checkpoint')
     .option('--report <file>', 'also write the JSON report to a file')
+    .addOption(deviceOption('cpu'))
     .addOption(threadsOption());
 }
 
@@ -116,8 +118,8 @@ export function trainerOptions(options: TrainingOptions): Omit<TrainerOptions, '
 }
 
 function optimizerOf(options: TrainingOptions): NonNullable<TrainerOptions['optimizer']> {
-  const { optimizer = 'adam', momentum = 0.9, weightDecay = 0, clip = 0 } = options;
-  const common = { learningRate: highestRate(options), weightDecay, maxGradientNorm: clip };
+  const { optimizer = 'adam', momentum = 0.9, weightDecay = 0, clip = 0, device = 'cpu' } = options;
+  const common = { learningRate: highestRate(options), weightDecay, maxGradientNorm: clip, device };
   return optimizer === 'sgd'
     ? { type: 'sgd', momentum, nesterov: momentum > 0, ...common }
     : { type: optimizer, ...common };
