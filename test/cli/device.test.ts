@@ -25,7 +25,7 @@ describe('without a GPU', () => {
     const { code, stdout, stderr } = await secateur([...args(), '--device', 'cuda'], { env });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(
-      /^error: Expected device to be "auto" or "cpu", got "cuda": Expected the CUDA library to load, got ".*"; use the CPU.*\n$/i,
+      /^secateur: Expected device to be "auto" or "cpu", got "cuda": Expected the CUDA library to load, got ".*"; use the CPU\n$/,
     );
   });
 
