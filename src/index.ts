@@ -13,7 +13,7 @@ export { type DetectionBatch, DetectionBatches, type DetectionBatchOptions } fro
 export type { Box } from './data/detection/boxes.js';
 export type { BoxLabel, DetectionDataset, DetectionImage } from './data/detection/dataset.js';
 export { type Letterbox, loadLetterboxed, toImage } from './data/detection/letterbox.js';
-export { openDetection } from './data/detection/open.js';
+export { openDetection, openDetectionParts } from './data/detection/open.js';
 export type { FeedData, FeedSource, Feeds, FeedTensor } from './data/feeds.js';
 export { openDataset } from './data/open.js';
 export { type DetectOptions, Detector, type DetectorOptions } from './detection/detector.js';

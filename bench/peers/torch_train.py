@@ -1,6 +1,7 @@
-# Training steps in PyTorch, on the networks of models/: forward, cross entropy, backward, and SGD with momentum. The work
-# comes as JSON in argv[1]: {"model", "batch", "threads"}. It answers {"version"} once ready; then, for every line with a
-# number n on stdin, takes n steps and answers {"ms": [of each]}. So its rounds can alternate with another's.
+# Training steps in PyTorch, on the networks of models/: forward, cross entropy (detectors: torch_yolo.py), backward, and SGD
+# with momentum. The work comes as JSON in the first line of stdin: {"model", "batch", "threads", "learningRate", "detection"}.
+# It answers {"version"} once ready; then, for every line with a number n, takes n steps and answers {"ms": [of each]}. So its
+# rounds can alternate with another's.
 import json
 import sys
 import time
@@ -53,22 +54,34 @@ def resnet(depth):
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
 
 
+def subject(job):
+    """The network, its loss and an input."""
+    name, batch = job["model"], job["batch"]
+    if "detection" in job:
+        import torch_yolo
+
+        network, loss = torch_yolo.detector(name, job["detection"], batch)
+        return network, loss, torch.rand(batch, 3, job["detection"]["size"], job["detection"]["size"])
+    y = torch.arange(batch) % 10
+    loss = lambda logits: functional.cross_entropy(logits, y)
+    if name == "lenet5":
+        return lenet5(), loss, torch.rand(batch, 1, 28, 28)
+    return resnet(int(name[len("resnet") :])), loss, torch.rand(batch, 3, 32, 32)
+
+
 def main():
-    job = json.loads(sys.argv[1])
+    job = json.loads(sys.stdin.readline())
     torch.set_num_threads(job["threads"])
     torch.manual_seed(1)
-    small = job["model"] == "lenet5"
-    model = lenet5() if small else resnet(int(job["model"][len("resnet") :]))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    x = torch.rand((job["batch"], 1, 28, 28) if small else (job["batch"], 3, 32, 32))
-    y = torch.arange(job["batch"]) % 10
+    model, loss_of, x = subject(job)
+    optimizer = torch.optim.SGD(model.parameters(), lr=job["learningRate"], momentum=0.9)
     print(json.dumps({"version": torch.__version__}), flush=True)
     for line in sys.stdin:
         times = []
         for _ in range(int(line)):
             begin = time.perf_counter()
             optimizer.zero_grad()
-            loss = functional.cross_entropy(model(x), y)
+            loss = loss_of(model(x))
             loss.backward()
             optimizer.step()
             loss.item()

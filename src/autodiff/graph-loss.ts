@@ -1,12 +1,12 @@
 // A loss given as a model of its own, merged into the model to train.
-import { clone, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { SecateurError } from '../errors.js';
 import { attribute } from '../onnx/build/attributes.js';
 import type { GraphBuilder, Value } from '../onnx/build/graph-builder.js';
+import { copyModel } from '../onnx/copy.js';
 import {
   type GraphProto,
   type ModelProto,
-  ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
   OperatorSetIdProtoSchema,
@@ -42,7 +42,7 @@ export interface MergedLoss {
  *   own or another operator set.
  */
 export function mergeLoss(builder: GraphBuilder, model: ModelProto, loss: GraphLoss): MergedLoss {
-  const own = clone(ModelProtoSchema, loss.model);
+  const own = copyModel(loss.model);
   const { graph } = own;
   const [output, ...others] = graph?.output ?? [];
   if (graph === undefined || output === undefined || others.length > 0) {

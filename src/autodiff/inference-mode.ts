@@ -1,15 +1,16 @@
 // Turns a model that was exported for training into one that infers: BatchNormalization takes the statistics that it has
 // learned, and Dropout drops nothing. The way back of training-mode.ts.
-import { clone } from '@bufbuild/protobuf';
+
 import { GraphBuilder } from '../onnx/build/graph-builder.js';
+import { copyModel } from '../onnx/copy.js';
 import { isStandard } from '../onnx/graph.js';
-import { type ModelProto, ModelProtoSchema, type NodeProto } from '../onnx/schema/onnx_pb.js';
+import type { ModelProto, NodeProto } from '../onnx/schema/onnx_pb.js';
 import { setAttribute } from './raise-opset.js';
 import { intAttribute } from './rule.js';
 
 /** A copy of the model whose nodes infer, those of subgraphs excepted; tensors share their bytes. */
 export function toInferenceMode(model: ModelProto): ModelProto {
-  const inference = clone(ModelProtoSchema, model);
+  const inference = copyModel(model);
   const { graph } = inference;
   if (graph === undefined) return inference;
   const builder = GraphBuilder.extend(graph);

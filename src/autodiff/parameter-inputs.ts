@@ -1,9 +1,10 @@
 // What a graph says of its inputs: parameters as inputs instead of initializers, so that it sees every change of them
 // without being built anew, and the sizes that its gradients were made for.
-import { clone } from '@bufbuild/protobuf';
+
 import type { Value } from '../onnx/build/graph-builder.js';
 import { type Dimension, valueInfo } from '../onnx/build/tensors.js';
-import { type GraphProto, type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { copyModel } from '../onnx/copy.js';
+import type { GraphProto, ModelProto } from '../onnx/schema/onnx_pb.js';
 import type { ValueFacts } from './rule.js';
 
 /** Makes inputs of initializers, in place, in the order of the initializers. */
@@ -41,7 +42,7 @@ export function parametersAsInputs(
   names: readonly Value[],
   shapes: ReadonlyMap<Value, ValueFacts>,
 ): ModelProto {
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   if (copy.graph !== undefined) moveToInputs(copy.graph, new Set(names), shapes);
   return copy;
 }

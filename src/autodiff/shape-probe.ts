@@ -1,14 +1,15 @@
 // Learns the shapes of all values by running the model once: this file makes the model to run and reads its answers;
 // the caller runs it, since only the training floor knows a runtime.
-import { clone, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { Value } from '../onnx/build/graph-builder.js';
 import type { ElementType } from '../onnx/build/tensors.js';
-import { type ModelProto, ModelProtoSchema, ValueInfoProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { copyModel } from '../onnx/copy.js';
+import { type ModelProto, ValueInfoProtoSchema } from '../onnx/schema/onnx_pb.js';
 import type { ValueFacts } from './rule.js';
 
 /** A copy of the model in which every value that a node computes is an output. Tensors share their bytes. */
 export function shapeProbe(model: ModelProto): ModelProto {
-  const probe = clone(ModelProtoSchema, model);
+  const probe = copyModel(model);
   const { graph } = probe;
   if (graph === undefined) return probe;
   const known = new Set(graph.output.map(({ name }) => name));

@@ -1,10 +1,12 @@
 // The graph that a trainer runs: parameters are inputs, the loss and the gradients are outputs.
-import { clone } from '@bufbuild/protobuf';
+
 import { SecateurError } from '../errors.js';
 import type { Value } from '../onnx/build/graph-builder.js';
 import { valueInfo } from '../onnx/build/tensors.js';
-import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { copyModel } from '../onnx/copy.js';
+import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { blockOperators } from './blocked-operators.js';
+import { orderForMemory } from './execution-order.js';
 import { differentiate, type GradientOptions } from './gradient.js';
 import { moveToInputs } from './parameter-inputs.js';
 
@@ -30,7 +32,7 @@ export function buildTrainingGraph(model: ModelProto, options: TrainingGraphOpti
   if (options.wrt.length === 0) {
     throw new SecateurError('INVALID_OPTION', 'Expected at least one parameter to train, got none');
   }
-  const training = clone(ModelProtoSchema, model);
+  const training = copyModel(model);
   const { gradients, facts } = differentiate(training, options);
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INTERNAL', 'Expected a graph');
@@ -46,5 +48,6 @@ export function buildTrainingGraph(model: ModelProto, options: TrainingGraphOpti
   });
   const { channelBlock } = options;
   if (channelBlock !== undefined) blockOperators(training, new Map([...options.shapes, ...facts]), channelBlock);
+  orderForMemory(graph, parameters);
   return { model: training, gradients };
 }

@@ -1,15 +1,15 @@
 // Turns a model as inference knows it into one to train: BatchNormalization takes the statistics of the batch, and
 // Dropout drops. The gradients are the walk's business (gradient.ts).
-import { clone } from '@bufbuild/protobuf';
+
 import { SecateurError } from '../errors.js';
 import { float } from '../onnx/build/attributes.js';
 import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
+import { copyModel } from '../onnx/copy.js';
 import { isStandard } from '../onnx/graph.js';
 import {
   TensorProto_DataType as DataType,
   type GraphProto,
   type ModelProto,
-  ModelProtoSchema,
   type NodeProto,
 } from '../onnx/schema/onnx_pb.js';
 import { raiseOpset, setAttribute } from './raise-opset.js';
@@ -43,7 +43,7 @@ export interface TrainingMode {
  * @throws SecateurError UNSUPPORTED where the operator set is below 11.
  */
 export function toTrainingMode(model: ModelProto, options: TrainingModeOptions = {}): TrainingMode {
-  const training = clone(ModelProtoSchema, model);
+  const training = copyModel(model);
   const { graph } = training;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   raiseOpset(training);

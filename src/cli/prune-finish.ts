@@ -3,7 +3,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import {
-  type Batches,
+  type InputSource,
   type PackedValues,
   type PackFormat,
   type PackReport,
@@ -22,7 +22,7 @@ import { dataFilesOf } from '../onnx/save.js';
 
 /** The steps after pruning. */
 export interface Finish {
-  recalibrate?: (Pick<RecalibrateOptions, 'batches' | 'onProgress'> & { source: Batches }) | undefined;
+  recalibrate?: (Pick<RecalibrateOptions, 'batches' | 'onProgress'> & { source: InputSource }) | undefined;
   pack?: { format: PackFormat; values: PackedValues | undefined } | undefined;
 }
 

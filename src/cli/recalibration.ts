@@ -1,17 +1,28 @@
 // `--recalibrate-bn`, shared by the commands that prune without training.
 import type { Command } from 'commander';
+import { detectionNetwork } from '../detection/heads.js';
 import { invalidOption } from '../errors.js';
-import { Batches, openDataset } from '../index.js';
+import { Batches, DetectionBatches, openDataset, openDetection } from '../index.js';
+import { readModel } from '../onnx/load.js';
 import { integer, required } from './options.js';
 
 export interface RecalibrationChoice {
   recalibrateBn?: boolean;
   bnBatches?: number;
   data?: string;
+  task?: 'classification' | 'detection';
+}
+
+/** The training data of `--recalibrate-bn`. */
+export interface RecalibrationData {
+  source: Batches | DetectionBatches;
+  batches: number | undefined;
 }
 
 /** Statistics of small batches are noisy ones; more than this only costs time. */
 const BATCH = 128;
+/** A picture has thousands of values a channel. */
+const PICTURES = 16;
 
 /** The flag; `--data` is the command's own. */
 export function addRecalibrationOptions(command: Command): Command {
@@ -19,21 +30,32 @@ export function addRecalibrationOptions(command: Command): Command {
     .option('--recalibrate-bn', 'compute the statistics of BatchNormalization anew from training data')
     .option(
       '--bn-batches <n>',
-      `batches of ${BATCH} to compute them from (default: 50)`,
+      `batches of ${BATCH}, of detection ${PICTURES}, to compute them from (default: 50)`,
       integer('--bn-batches', 1, 1e6),
     );
 }
 
-/** The training data, in random order; undefined where nothing is to be recalibrated. */
-export async function recalibrationOf({
-  recalibrateBn = false,
-  bnBatches,
-  data,
-}: RecalibrationChoice): Promise<{ source: Batches; batches: number | undefined } | undefined> {
+/**
+ * The training data, in random order; undefined where nothing is to be recalibrated.
+ *
+ * @param model an ONNX file, whose input says the size of pictures.
+ */
+export async function recalibrationOf(
+  { recalibrateBn = false, bnBatches, data, task }: RecalibrationChoice,
+  model: string,
+): Promise<RecalibrationData | undefined> {
   if (!recalibrateBn) {
     if (bnBatches !== undefined) throw invalidOption('--bn-batches', 'used with --recalibrate-bn', bnBatches);
     return undefined;
   }
   const location = required(data, '--data WHERE', 'the training data that --recalibrate-bn takes');
-  return { source: new Batches(await openDataset(location, 'train'), { batchSize: BATCH }), batches: bnBatches };
+  const source =
+    task === 'detection'
+      ? new DetectionBatches(await openDetection(location, 'train'), { size: sizeOf(model), batchSize: PICTURES })
+      : new Batches(await openDataset(location, 'train'), { batchSize: BATCH });
+  return { source, batches: bnBatches };
+}
+
+function sizeOf(model: string): number {
+  return detectionNetwork(readModel(model).model).size;
 }

@@ -32,18 +32,19 @@ export interface EvaluateDetectionOptions {
   batchSize?: number;
   /** The most threads; 0 means all cores. @default 0 */
   threads?: number;
-  /** Detections below this score do not count. Low, since precision is wanted at every recall. @default 0.001 */
+  /** Detections below this score, in [0, 1), do not count. Low, since precision is wanted at every recall. @default 0.001 */
   scoreThreshold?: number;
-  /** Of detections of a class that overlap more than this (IoU) only the best stays. @default 0.6 */
+  /** Of detections of a class that overlap more than this (IoU), in [0, 1], only the best stays. @default 0.6 */
   iouThreshold?: number;
+  /** The best so many of a picture count, 1 or more. @default 100, the most that COCO counts of a class */
+  maxDetections?: number;
   /** Called after each batch. */
   onProgress?: ((done: number, pictures: number) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
-const KEYS = ['size', 'batchSize', 'threads', 'scoreThreshold', 'iouThreshold', 'onProgress', 'signal'];
-/** The most that COCO counts in a picture. */
-const MOST_DETECTIONS = 100;
+const LIMITS = ['scoreThreshold', 'iouThreshold', 'maxDetections'];
+const KEYS = ['size', 'batchSize', 'threads', ...LIMITS, 'onProgress', 'signal'];
 
 /**
  * COCO's metrics of a model.
@@ -81,7 +82,8 @@ export async function measureDetector(
   data: DetectionDataset | DetectionBatches,
   options: Omit<EvaluateDetectionOptions, 'size' | 'threads'> = {},
 ): Promise<DetectionEvaluation> {
-  const { batchSize = 8, scoreThreshold = 0.001, iouThreshold = 0.6, onProgress, signal } = options;
+  const { batchSize = 8, scoreThreshold = 0.001, iouThreshold = 0.6, maxDetections = 100 } = options;
+  const { onProgress, signal } = options;
   const { size } = detector;
   const batches =
     data instanceof DetectionBatches ? data : new DetectionBatches(data, { size, batchSize, shuffle: false });
@@ -94,8 +96,7 @@ export async function measureDetector(
   let done = 0;
   for await (const batch of prefetch(batches.epoch(0))) {
     throwIfAborted(signal);
-    const limits = { scoreThreshold, iouThreshold, maxDetections: MOST_DETECTIONS };
-    const found = await detector.detect(batch.inputs, batch.size, limits);
+    const found = await detector.detect(batch.inputs, batch.size, { scoreThreshold, iouThreshold, maxDetections });
     addBatch(metrics, batch, { found, categories, dataset });
     done += batch.size;
     onProgress?.(done, dataset.images.length);

@@ -3,15 +3,11 @@
 // A head is [N, anchors * (5 + classes), size / stride, size / stride]. Its channels go anchor by anchor, and for each:
 // x and y of the centre in the cell (logits), logarithms of width and height over the anchor's, objectness (a logit),
 // then a logit a class.
-import { clone, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { type Head, yolov4Heads, yolov4TinyHeads } from '../../models/yolov4/heads.js';
 import { invalidOption, SecateurError } from '../errors.js';
-import {
-  type ModelProto,
-  ModelProtoSchema,
-  StringStringEntryProtoSchema,
-  type ValueInfoProto,
-} from '../onnx/schema/onnx_pb.js';
+import { copyModel } from '../onnx/copy.js';
+import { type ModelProto, StringStringEntryProtoSchema, type ValueInfoProto } from '../onnx/schema/onnx_pb.js';
 
 export type { Head };
 
@@ -72,7 +68,7 @@ export function withInputSize(model: ModelProto, size: number): ModelProto {
   if (size === network.size) return model;
   const stride = Math.max(...network.heads.map((head) => head.stride));
   if (!(Number.isInteger(size / stride) && size > 0)) throw invalidOption('size', `a multiple of ${stride}`, size);
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   const sides = new Map([
     [network.input, size],
     ...network.heads.map((head) => [head.output, size / head.stride] as const),
@@ -94,13 +90,10 @@ export function classNamesOf(model: ModelProto): readonly string[] | undefined {
   return Array.isArray(parsed) && parsed.every((name) => typeof name === 'string') ? parsed : undefined;
 }
 
-/** A copy of the model that has names for its classes; tensors share their bytes. It keeps what it has. */
-export function withClassNames(model: ModelProto, names: readonly string[] | undefined): ModelProto {
-  const copy = clone(ModelProtoSchema, model);
-  if (names !== undefined && classNamesOf(model) === undefined) {
-    copy.metadataProps.push(create(StringStringEntryProtoSchema, { key: 'names', value: JSON.stringify(names) }));
-  }
-  return copy;
+/** Gives a model names for its classes, in place, unless it has some. */
+export function nameClasses(model: ModelProto, names: readonly string[] | undefined): void {
+  if (names === undefined || classNamesOf(model) !== undefined) return;
+  model.metadataProps.push(create(StringStringEntryProtoSchema, { key: 'names', value: JSON.stringify(names) }));
 }
 
 function parseHeads(text: string): Head[] {

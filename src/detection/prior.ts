@@ -1,24 +1,21 @@
 // What an untrained head says of every cell: the biases to begin a training with (the prior of RetinaNet, T.-Y. Lin et
 // al., 2017). With biases of 0 every cell is an object with probability 1/2, and the first steps only unlearn that.
-import { clone } from '@bufbuild/protobuf';
-import { type ModelProto, ModelProtoSchema, type TensorProto } from '../onnx/schema/onnx_pb.js';
+import type { ModelProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { boxChannels, type DetectionNetwork } from './heads.js';
 
 /** The probability that a cell shows an object, before anything is learned. */
 const objectPrior = 0.01;
 
 /**
- * A copy of the model in which heads whose biases are all 0, as they are before any training, begin with an objectness
- * of 0.01 and classes that are equally likely. Other heads stay as they are; tensors share their bytes.
+ * Heads whose biases are all 0, as they are before any training, begin with an objectness of 0.01 and classes that are
+ * equally likely. Other heads stay as they are. In place, with new bytes: those of a copy that shares them stay.
  */
-export function withPriorBiases(model: ModelProto, { heads, classes }: DetectionNetwork): ModelProto {
-  const copy = clone(ModelProtoSchema, model);
+export function setPriorBiases({ graph }: ModelProto, { heads, classes }: DetectionNetwork): void {
   for (const { output, anchors } of heads) {
-    const node = copy.graph?.node.find((each) => each.output.includes(output));
-    const bias = copy.graph?.initializer.find(({ name }) => name === node?.input[2]);
+    const node = graph?.node.find((each) => each.output.includes(output));
+    const bias = graph?.initializer.find(({ name }) => name === node?.input[2]);
     if (node?.opType === 'Conv' && bias && isZero(bias)) bias.rawData = priors(anchors.length, classes);
   }
-  return copy;
 }
 
 function isZero({ rawData }: TensorProto): boolean {

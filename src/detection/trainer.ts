@@ -1,12 +1,14 @@
 // A trainer for detectors: the usual one, with YOLOv4's loss behind the raw heads.
+
 import { opsetOf } from '../autodiff/opsets.js';
 import { SecateurError } from '../errors.js';
+import { copyModel } from '../onnx/copy.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
-import { readWholeModel } from '../training/model-file.js';
+import { freeMoved, readWholeModel } from '../training/model-file.js';
 import { Trainer, type TrainerOptions } from '../training/trainer.js';
-import { type DetectionNetwork, detectionNetwork, withClassNames, withInputSize } from './heads.js';
+import { type DetectionNetwork, detectionNetwork, nameClasses, withInputSize } from './heads.js';
 import { type DetectionLossOptions, detectionLoss } from './loss.js';
-import { withPriorBiases } from './prior.js';
+import { setPriorBiases } from './prior.js';
 
 export interface DetectionTrainerOptions extends Omit<TrainerOptions, 'loss' | 'lossOutput' | 'inputShapes'> {
   /** Height and width of the pictures, a multiple of the coarsest stride. @default the model's */
@@ -42,11 +44,15 @@ export async function openDetectionTrainer(
   const found = detectionNetwork(sized);
   const names = found.names ?? (found.classes === classNames?.length ? classNames : undefined);
   const network = { ...found, names };
-  const trainer = await Trainer.create(withClassNames(withPriorBiases(sized, network), names), {
+  const own = copyModel(sized);
+  setPriorBiases(own, network);
+  nameClasses(own, names);
+  const trainer = await Trainer.create(own, {
     ...options,
     loss: detectionLoss(network, trainableOpset(sized), loss),
     lossOutput: network.heads[0]?.output,
   });
+  if (typeof model === 'string') freeMoved(given, trainer.trainable);
   return { trainer, network };
 }
 

@@ -1,10 +1,11 @@
 // Models in ONNX Runtime: the only file that knows onnxruntime-node, which is an optional peer and is loaded on first
 // use. A session runs on the thread that calls it and blocks it; training keeps its sessions in a worker.
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { toBinary } from '@bufbuild/protobuf';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { SecateurError } from '../errors.js';
+import { freeMemory } from '../free-memory.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { SILENCE, silentSum } from './silent.js';
 
 type Runtime = typeof import('onnxruntime-node');
 
@@ -129,6 +130,28 @@ export class Session {
     }
   }
 
+  /**
+   * Runs the model once and writes outputs into the memory of the tensors given for them. Of a model `withSilence`
+   * (silent.ts) the runtime then makes no copies.
+   *
+   * @throws SecateurError as `run`.
+   */
+  async write(
+    feeds: Readonly<Record<string, RuntimeTensor>>,
+    into: Readonly<Record<string, RuntimeTensor>>,
+  ): Promise<void> {
+    const silence = this.outputs[0]?.name === SILENCE ? await messageOfSilence() : undefined;
+    if (silence === undefined) {
+      await this.run(feeds, into);
+      return;
+    }
+    try {
+      await this.#session.run(feeds, { [SILENCE]: null, ...into });
+    } catch (cause) {
+      if (!(cause instanceof Error && cause.message === silence)) throw refused('Expected the model to run', cause);
+    }
+  }
+
   /** Lets go of the model's memory, and writes the profile where one was asked for. */
   async close(): Promise<void> {
     this.#session.endProfiling();
@@ -136,19 +159,35 @@ export class Session {
   }
 }
 
-let port: MessagePort | undefined;
+let tried: Promise<string | undefined> | undefined;
 
-function closedPort(): MessagePort {
-  if (port === undefined) {
-    port = new MessageChannel().port1;
-    port.close();
+/**
+ * What the runtime says of a sequence that it computed and cannot return; undefined where it does not say it, or has not
+ * written the other outputs by then.
+ */
+function messageOfSilence(): Promise<string | undefined> {
+  tried ??= trySilence();
+  return tried;
+}
+
+async function trySilence(): Promise<string | undefined> {
+  const { InferenceSession, Tensor: Class } = await load();
+  const session = await InferenceSession.create(toBinary(ModelProtoSchema, silentSum()), nativeOptions({ threads: 1 }));
+  const y = new Float32Array(1);
+  try {
+    const x = new Class('float32', Float32Array.of(2), [1]);
+    await session.run({ x }, { [SILENCE]: null, y: new Class('float32', y, [1]) });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error && y[0] === 4 ? error.message : undefined;
+  } finally {
+    await session.release();
   }
-  return port;
 }
 
 /**
  * onnxruntime-node (1.30) writes into a tensor that it is given and returns a copy beside it: of all gradients, as much
- * memory as the model, until the garbage collector comes by. What is sent through a closed port goes at once.
+ * memory as the model, until the garbage collector comes by.
  */
 function keepGiven(
   results: Readonly<Record<string, RuntimeTensor>>,
@@ -157,7 +196,7 @@ function keepGiven(
   const kept = Object.entries(results).map(([name, result]) => {
     const given = fetches[name];
     if (given === null || given === undefined) return [name, result] as const;
-    if (result.data !== given.data) closedPort().postMessage(null, [(result.data as Float32Array<ArrayBuffer>).buffer]);
+    if (result.data !== given.data) freeMemory([(result.data as Float32Array).buffer]);
     return [name, given] as const;
   });
   return Object.fromEntries(kept);

@@ -1,7 +1,7 @@
 // A model with a loss behind its output, ready to be measured: what data must feed it and what comes out. What is needed
 // beyond that to train it is in trainable.ts.
 import { createHash } from 'node:crypto';
-import { clone, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import {
   appendLoss,
   type CrossEntropy,
@@ -13,6 +13,7 @@ import type { ValueFacts } from '../autodiff/rule.js';
 import type { FeedSpecification } from '../data/feeds.js';
 import { SecateurError } from '../errors.js';
 import { GraphBuilder } from '../onnx/build/graph-builder.js';
+import { copyModel } from '../onnx/copy.js';
 import { type ModelProto, ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
 import { type InputShapes, probeShapes } from './probe.js';
 
@@ -54,7 +55,7 @@ export async function withLoss(
   model: ModelProto,
   options: LossChoice = {},
 ): Promise<{ model: ModelProto; evaluable: Evaluable; constants: MergedLoss['constants'] }> {
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   const output = lossOutput(copy, options.lossOutput);
   const loss = await resolveLoss(copy, output, options);
   const before = new Set(copy.graph?.input.map(({ name }) => name));

@@ -1,10 +1,12 @@
 // From a model to a trainable with its stores, and back to a file. The model's tensors become views of the stores, so
 // that it always holds what training has made of it, and no weight is in memory twice.
-import { clone } from '@bufbuild/protobuf';
+
 import { SecateurError } from '../errors.js';
+import { freeMemory } from '../free-memory.js';
+import { copyModel } from '../onnx/copy.js';
 import { readModel } from '../onnx/load.js';
 import { materialize } from '../onnx/payload.js';
-import { type ModelProto, ModelProtoSchema, type TensorProto } from '../onnx/schema/onnx_pb.js';
+import type { ModelProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { channelBlock } from './channel-block.js';
 import { nativeGrouping } from './grouping.js';
 import { ParameterStore } from './parameter-store.js';
@@ -19,9 +21,18 @@ export interface LoadedTrainable {
 
 /** Reads and differentiates a model, and moves its parameters into stores. */
 export async function loadTrainable(source: string | ModelProto, options: TrainableOptions): Promise<LoadedTrainable> {
-  // A model of the caller's keeps its own tensors.
-  const model = typeof source === 'string' ? readWholeModel(source) : clone(ModelProtoSchema, source);
-  return intoStores(model, await prepareTraining(model, options, { channelBlock: await channelBlock() }));
+  const given = typeof source === 'string' ? readWholeModel(source) : source;
+  const model = copyModel(given); // A model of the caller's keeps its own tensors.
+  const loaded = intoStores(model, await prepareTraining(model, options, { channelBlock: await channelBlock() }));
+  if (typeof source === 'string') freeMoved(given, loaded.trainable);
+  return loaded;
+}
+
+/** Frees what a model that nobody needs any more has of tensors that lie in stores by now. */
+export function freeMoved({ graph }: ModelProto, { parameters, buffers }: Trainable): void {
+  const moved = new Set([...parameters, ...buffers].map(({ name }) => name));
+  const bytes = graph?.initializer.filter(({ name }) => moved.has(name)).map(({ rawData }) => rawData) ?? [];
+  freeMemory(bytes.filter(({ buffer, byteLength }) => byteLength === buffer.byteLength).map(({ buffer }) => buffer));
 }
 
 /** Moves the parameters and statistics of a model into stores. */
@@ -80,7 +91,7 @@ function initializer(model: ModelProto, name: string): TensorProto {
 
 /** A copy of the model whose parameters are views of the moving averages of a store. */
 export function withAverages(model: ModelProto, { parameters }: Trainable, store: ParameterStore): ModelProto {
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   const views = store.views('average');
   for (const [index, { name }] of parameters.entries()) {
     const view = views[index] ?? new Float32Array(0);

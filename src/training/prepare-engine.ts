@@ -1,7 +1,9 @@
 // The plan that a training thread starts with, from a loaded trainable.
-import { clone, toBinary } from '@bufbuild/protobuf';
+import { toBinary } from '@bufbuild/protobuf';
 import { accumulateGradients } from '../autodiff/accumulation.js';
+import { copyModel } from '../onnx/copy.js';
 import { ModelProtoSchema } from '../onnx/schema/onnx_pb.js';
+import { withSilence } from '../runtime/silent.js';
 import type { EnginePlan } from './engine/plan.js';
 import type { LoadedTrainable } from './model-file.js';
 import type { OptimizerOptions } from './optimizer.js';
@@ -15,10 +17,10 @@ export interface EngineSettings {
 
 export function enginePlan({ trainable, store, buffers }: LoadedTrainable, settings: EngineSettings): EnginePlan {
   const { optimizer, accumulate, averageDecay, threads } = settings;
-  const training = accumulate > 1 ? clone(ModelProtoSchema, trainable.training) : trainable.training;
+  const training = accumulate > 1 ? copyModel(trainable.training) : trainable.training;
   const accumulation = accumulate > 1 ? accumulateGradients(training, trainable.gradients) : undefined;
   return {
-    training: toBinary(ModelProtoSchema, training),
+    training: toBinary(ModelProtoSchema, withSilence(training)),
     evaluation: toBinary(ModelProtoSchema, trainable.evaluation),
     store: store.id,
     buffersStore: buffers.id,

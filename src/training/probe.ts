@@ -5,6 +5,7 @@ import { moveToInputs } from '../autodiff/parameter-inputs.js';
 import type { ValueFacts } from '../autodiff/rule.js';
 import { shapeProbe, shapesOf } from '../autodiff/shape-probe.js';
 import { SecateurError } from '../errors.js';
+import { freeMemory } from '../free-memory.js';
 import type { ModelProto, TensorProto } from '../onnx/schema/onnx_pb.js';
 import { type RuntimeTensor, type RuntimeValue, Session } from '../runtime/session.js';
 
@@ -36,7 +37,9 @@ export async function probeShapes(
     const dims = (input: RuntimeValue) => shapes[input.name] ?? withBatch(input, batch);
     const feeds = Object.fromEntries(inputs.map((input) => [input.name, madeUp(session, input, dims(input))]));
     const run = await session.run({ ...feeds, ...tensorsOf(session, weights) });
-    return shapesOf(model, { ...feeds, ...run });
+    const shapes = shapesOf(model, { ...feeds, ...run });
+    freeMemory(Object.values(run).flatMap(({ data }) => (ArrayBuffer.isView(data) ? [data.buffer] : [])));
+    return shapes;
   } finally {
     await session.close();
   }

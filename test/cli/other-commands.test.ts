@@ -99,6 +99,14 @@ describe('bench train', () => {
     expect(toCopy).toBeCloseTo(gbPerSecond / copyGbPerSecond, 9);
   });
 
+  it('takes steps of a detector', async () => {
+    const args = ['--model', 'yolov4-tiny', '--size', '32', '--batch', '2', '--rounds', '1', '--steps', '1'];
+    const more = ['--elements', '1000', '--no-peers', '--threads', '1'];
+    const result = await json('bench', 'train', ...args, ...more);
+    expect(result).toMatchObject({ model: 'yolov4-tiny', size: 32, batch: 2, peers: {}, rateToTorch: null });
+    expect(result.stepMs).toBeGreaterThan(0);
+  });
+
   it('refuses a network that it does not know', async () => {
     const { code, stderr } = await secateur(['bench', 'train', '--model', 'resnet57']);
     expect(code).toBe(2);

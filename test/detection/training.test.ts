@@ -1,14 +1,16 @@
 // Detectors are trained, pruned and resumed by the methods of all models: on pictures that a small network can learn.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { clone } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DetectionBatches } from '../../src/data/detection/batches.js';
 import type { Feeds } from '../../src/data/feeds.js';
 import { DetectionFeeds } from '../../src/detection/feeds.js';
 import { classNamesOf, detectionNetwork, withInputSize } from '../../src/detection/heads.js';
-import { withPriorBiases } from '../../src/detection/prior.js';
+import { setPriorBiases } from '../../src/detection/prior.js';
 import { targetNames } from '../../src/detection/targets.js';
 import { type DetectionTrainerOptions, openDetectionTrainer } from '../../src/detection/trainer.js';
+import { ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
 import { admm } from '../../src/training/methods/admm.js';
 import type { RunOptions } from '../../src/training/methods/run.js';
 import { train } from '../../src/training/methods/train.js';
@@ -148,7 +150,8 @@ test('heads that were never trained begin with priors, others stay', () => {
     return [...new Float32Array(rawData.slice().buffer)];
   };
   model.graph!.initializer.find(({ name }) => name === 'head16.predict.bias')!.rawData[3] = 63;
-  const ready = withPriorBiases(model, detectionNetwork(model));
+  const ready = clone(ModelProtoSchema, model);
+  setPriorBiases(ready, detectionNetwork(model));
   const anchor = [0, 0, 0, 0, Math.log(0.01 / 0.99), ...new Array(4).fill(Math.log(1 / 3))].map(Math.fround);
   expect(bias(ready, 'head32.predict.bias')).toEqual([...anchor, ...anchor, ...anchor]);
   expect(bias(ready, 'head16.predict.bias')).toEqual(bias(model, 'head16.predict.bias'));

@@ -5,6 +5,7 @@ import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
 import { ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
 import { hasRuntime, Session } from '../../src/runtime/session.js';
+import { SILENCE, withSilence } from '../../src/runtime/silent.js';
 
 function doubling() {
   const graph = GraphBuilder.create('double');
@@ -35,6 +36,29 @@ describe('a session', () => {
       expect([...own]).toEqual([6, 10]);
       expect(y?.data).toBe(own); // no copy beside it
     }
+    await session.close();
+  });
+
+  it.each([doubling(), withSilence(doubling())])('writes, and says when it could not', async (model) => {
+    const session = await Session.open(model, { threads: 1, memory: 'returned' });
+    const own = new Float32Array(2);
+    const x = session.tensor(Float32Array.of(3, 5), [1, 2]);
+    for (let run = 0; run < 2; run++) {
+      await session.write({ x }, { y: session.tensor(own.fill(0), [1, 2]) });
+      expect([...own]).toEqual([6, 10]);
+    }
+    const wrong = session.write({ x: session.tensor(new Float32Array(3), [1, 3]) }, { y: session.tensor(own, [1, 2]) });
+    await expect(wrong).rejects.toMatchObject({ code: 'RUNTIME' });
+    await session.close();
+  });
+
+  it('returns nothing of a model with silence', async () => {
+    const session = await Session.open(withSilence(doubling()), { threads: 1 });
+    const own = new Float32Array(2);
+    const x = session.tensor(Float32Array.of(3, 5), [1, 2]);
+    const run = session.run({ x }, { [SILENCE]: null, y: session.tensor(own, [1, 2]) });
+    await expect(run).rejects.toThrow(/tensor type/); // What Session.write takes for success: outputs are written.
+    expect([...own]).toEqual([6, 10]);
     await session.close();
   });
 

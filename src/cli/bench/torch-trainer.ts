@@ -3,14 +3,31 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Head } from '../../../models/yolov4/heads.js';
 import { SecateurError } from '../../errors.js';
 import { packageInfo } from '../package-info.js';
 import { pythonWith, threadLimits } from './peers.js';
+
+/** What the loss of a batch needs, as torch_yolo.py reads it. */
+export interface DetectionWork {
+  readonly size: number;
+  readonly classes: number;
+  readonly heads: readonly Head[];
+  /** Left, top, width and height: as many boxes of every picture. */
+  readonly truths: readonly number[];
+  /** image * predictions + prediction; its box and class. */
+  readonly positives: readonly number[];
+  readonly boxes: readonly number[];
+  readonly categories: readonly number[];
+}
 
 export interface TorchWork {
   model: string;
   batch: number;
   threads: number;
+  learningRate: number;
+  /** Of detectors. */
+  detection?: DetectionWork;
 }
 
 /** A running PyTorch; it waits without using a processor between rounds. */
@@ -31,9 +48,10 @@ export class TorchTrainer {
     if (python === undefined) return undefined;
     const script = path.join(packageInfo().root, 'bench/peers/torch_train.py');
     const env = { ...process.env, ...threadLimits(work.threads) };
-    const child = spawn(python, ['-B', script, JSON.stringify(work)], { env, signal, killSignal: 'SIGKILL' });
+    const child = spawn(python, ['-B', script], { env, signal, killSignal: 'SIGKILL' });
     child.on('error', () => undefined); // Told by the answers' end.
     child.stdin.on('error', () => undefined);
+    child.stdin.write(`${JSON.stringify(work)}\n`);
     const answers = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const trainer = new TorchTrainer(child, answers, '');
     const { version } = await trainer.#answer<{ version: string }>();

@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { evaluate, evaluateDetection, openDataset, openDetection } from '../../index.js';
 import { classTable, sizeTable } from '../detection-table.js';
 import { formatCount, formatPercent, formatReal, plural, printable } from '../format.js';
-import { addOutputOptions, integer, oneOf, required, threadsOption } from '../options.js';
+import { addOutputOptions, integer, oneOf, real, required, threadsOption } from '../options.js';
 import type { CommandContext, Runner } from '../run.js';
 import { addTaskOptions, checkTask } from '../training/detection-options.js';
 import { lossOf } from '../training/loss.js';
@@ -11,8 +11,9 @@ import { addDataOptions, type TrainingOptions, wholeSet } from '../training/opti
 
 const EPILOGUE = `
 Detection: pictures are scaled to fit the model's input; boxes with scores from
-0.001 on count, after non-maximum suppression at an overlap of 0.6, at most 100
-a picture. AP, AP50 and the rest are COCO's, by pycocotools' rules.
+--score on count, after non-maximum suppression at an overlap of --iou, at most
+--top a picture. AP, AP50 and the rest are COCO's, by pycocotools' rules, which
+count no more than 100 boxes of a class in a picture.
 
 Examples:
   $ secateur eval model.onnx --data mnist
@@ -22,6 +23,9 @@ Examples:
 interface Options extends TrainingOptions {
   split?: 'train' | 'test';
   perClass?: boolean;
+  score?: number;
+  iou?: number;
+  top?: number;
 }
 
 export function addEval(program: Command, run: Runner): void {
@@ -37,6 +41,13 @@ export function addEval(program: Command, run: Runner): void {
   addTaskOptions(addDataOptions(command))
     .option('--batch <n>', 'samples at a time (default: 250, of detection 8)', integer('--batch', 1, 2 ** 31))
     .option('--per-class', 'of detection: also the precision of each class')
+    .option('--score <number>', 'of detection: least score, [0, 0.9999] (default: 0.001)', real('--score', 0, 0.9999))
+    .option(
+      '--iou <number>',
+      'of detection: of boxes of a class that overlap more, one stays; [0, 1] (default: 0.6)',
+      real('--iou', 0, 1),
+    )
+    .option('--top <n>', 'of detection: at most so many boxes a picture (default: 100)', integer('--top', 1, 1e6))
     .addOption(threadsOption())
     .addHelpText('after', EPILOGUE);
   addOutputOptions(command).action((model: string, options: Options) =>
@@ -67,12 +78,15 @@ async function evaluateModel(model: string, options: Options, context: CommandCo
 async function evaluateDetector(model: string, options: Options, context: CommandContext): Promise<void> {
   const location = required(options.data, '--data WHERE', 'pictures with boxes, such as coco128 or a folder of COCO');
   const { terminal, progress, signal } = context;
-  const { size, batch, threads, perClass = false } = options;
+  const { size, batch, threads, perClass = false, score, iou, top } = options;
   const dataset = await openDetection(location, options.split ?? 'test');
   const result = await evaluateDetection(model, dataset, {
     ...(size !== undefined && { size }),
     ...(batch !== undefined && { batchSize: batch }),
     ...(threads !== undefined && { threads }),
+    ...(score !== undefined && { scoreThreshold: score }),
+    ...(iou !== undefined && { iouThreshold: iou }),
+    ...(top !== undefined && { maxDetections: top }),
     signal,
     onProgress: (done, pictures) => progress.update('evaluating', done, pictures, 'steps'),
   });

@@ -40,6 +40,7 @@ import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
 import { renderTable } from '../table.js';
 import type { Terminal } from '../terminal.js';
+import { taskOption } from '../training/detection-options.js';
 import { valuesOption } from './pack.js';
 
 const EPILOGUE = `
@@ -128,7 +129,9 @@ export function addPrune(program: Command, run: Runner): void {
     .addOption(threadsOption())
     .addOption(deviceOption('auto'))
     .addHelpText('after', EPILOGUE);
-  addRecalibrationOptions(command).option('--data <where>', 'training data for --recalibrate-bn, as `train` takes it');
+  addRecalibrationOptions(command)
+    .option('--data <where>', 'training data for --recalibrate-bn, as `train` takes it')
+    .addOption(taskOption('what --data is: '));
   addOutputOptions(command).action((model: string, options: Options) =>
     run(options, (context) => pruneModel(model, options, context)),
   );
@@ -150,11 +153,12 @@ function formatOption(): Option {
 
 async function pruneModel(model: string, options: Options, context: CommandContext): Promise<void> {
   const { json: _, quiet: __, output, dryRun = false, format = 'dense', values, ...rest } = options;
-  const { recalibrateBn, bnBatches: ___, data: location, ...selection } = rest;
+  const { recalibrateBn, bnBatches: ___, data: location, task, ...selection } = rest;
   const { progress, signal } = context;
   const ratio = ratioFor(options);
   if (values !== undefined && format !== 'packed') throw needs('--format packed with --values', '--values');
   if (location !== undefined && !recalibrateBn) throw needs('--recalibrate-bn with --data', '--data');
+  if (task !== undefined && !recalibrateBn) throw needs('--recalibrate-bn with --task', '--task');
   const onProgress: PruneOptions['onProgress'] = ({ phase, done, total }) => progress.update(phase, done, total);
   const work = { ...selection, ratio, signal, onProgress };
   if (dryRun) {
@@ -164,7 +168,7 @@ async function pruneModel(model: string, options: Options, context: CommandConte
     return;
   }
   const file = required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
-  const data = await recalibrationOf(options);
+  const data = await recalibrationOf(options, model);
   const onBatch = (done: number, total: number) => progress.update('recalibrating', done, total, 'steps');
   const recalibrate = data && { ...data, onProgress: onBatch };
   const pack = format === 'dense' ? undefined : { format, values };

@@ -76,7 +76,7 @@ export function addSweep(program: Command, run: Runner): void {
 
 async function sweepModels(models: string[], options: Options, context: CommandContext): Promise<void> {
   const { terminal, progress } = context;
-  const { data, ...common } = await sweepOptionsOf(options);
+  const { data, ...common } = await sweepOptionsOf(options, models);
   const folders = options.output === undefined ? undefined : foldersOf(models, options.output);
   const reports: SweepReport[] = [];
   try {

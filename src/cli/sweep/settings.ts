@@ -38,7 +38,10 @@ const ofTraining = [
 const ofAdmm = ['iterations', 'epochsPerIteration', 'rho', 'rhoEnd', 'mask'] as const;
 
 /** Everything of a sweep but its folder and what to do with progress. */
-export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions & { data: string | null }> {
+export async function sweepOptionsOf(
+  options: SweepChoice,
+  [model = '']: readonly string[],
+): Promise<SweepOptions & { data: string | null }> {
   const ratios = required(options.ratios, '--ratios LIST', 'the fractions to remove, such as 0.1:0.9:0.1');
   const { method: methods = ['magnitude'], scope: scopes = ['global'], retrainEpochs = [0] } = options;
   const trains = methods.includes('admm') || retrainEpochs.some((epochs) => epochs > 0);
@@ -46,7 +49,7 @@ export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions
   checkTask(options);
   const { data, minKeep = 0, include = [], exclude = [], threads = 0 } = options;
   const common = { ratios, methods, scopes, retrainEpochs, minKeep, include, exclude, threads };
-  const recalibrate = await recalibrationOf(options);
+  const recalibrate = await recalibrationOf(options, model);
   if (data === undefined && !trains) return { ...common, data: null };
   required(data, '--data WHERE', 'the data to measure with, and to train on');
   const { name, length, evaluate } = await (options.task === 'detection' ? detectorMeasure : classifierMeasure)(
@@ -96,8 +99,7 @@ async function classifierMeasure({ labelSmoothing: _, ...options }: SweepChoice)
   };
 }
 
-async function detectorMeasure({ data = '', threads = 0, size, recalibrateBn }: SweepChoice): Promise<Measure> {
-  if (recalibrateBn) throw invalidOption('--recalibrate-bn', 'used with --task classification', '--task detection');
+async function detectorMeasure({ data = '', threads = 0, size }: SweepChoice): Promise<Measure> {
   const test = await openDetection(data, 'test');
   return {
     name: test.name,

@@ -1,5 +1,5 @@
 // The options of `--task detection`.
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { invalidOption } from '../../errors.js';
 import { integer, oneOf, real } from '../options.js';
 
@@ -13,14 +13,17 @@ export interface DetectionOptions {
   measureEvery?: number;
 }
 
+/** `--task`, the same everywhere. */
+export function taskOption(begin = ''): Option {
+  return new Option('--task <task>', `${begin}classification or detection (default: classification)`).argParser(
+    oneOf('--task', ['classification', 'detection']),
+  );
+}
+
 /** `--task` and what measuring and training of detectors share. */
 export function addTaskOptions(command: Command): Command {
   return command
-    .option(
-      '--task <task>',
-      'classification or detection (default: classification)',
-      oneOf('--task', ['classification', 'detection']),
-    )
+    .addOption(taskOption())
     .option('--size <pixels>', "of detection: the input's side (default: the model's)", integer('--size', 32, 8192));
 }
 
@@ -44,7 +47,10 @@ export function addDetectionOptions(command: Command): Command {
 /** Options that mean something to one task only. */
 const only = {
   classification: ['loss', 'lossOutput', 'shape', 'labelSmoothing'],
-  detection: ['size', 'boxGain', 'objectnessGain', 'classGain', 'matchThreshold', 'measureEvery', 'perClass'],
+  detection: [
+    ...(['size', 'boxGain', 'objectnessGain', 'classGain', 'matchThreshold', 'measureEvery'] as const),
+    ...(['perClass', 'score', 'iou', 'top'] as const),
+  ],
 } as const;
 
 /** @throws SecateurError INVALID_OPTION where an option belongs to the other task. */

@@ -7,7 +7,7 @@ import {
   DetectionFeeds,
   evaluateDetection,
   type Measurement,
-  openDetection,
+  openDetectionParts,
   openDetectionTrainer,
   type RunOptions,
   type Trainer,
@@ -32,7 +32,7 @@ export async function openTask(model: string, options: TrainingOptions): Promise
 async function openDetectionTask(model: string, options: TrainingOptions): Promise<Task> {
   const location = required(options.data, '--data WHERE', 'pictures with boxes, such as coco128 or a folder of COCO');
   const { batch: batchSize = 16, seed = 0, size } = options;
-  const dataset = await openDetection(location, 'train');
+  const { train: dataset, test } = await openDetectionParts(location);
   const { trainer, network } = await openDetectionTrainer(model, {
     ...trainerOptions(options),
     ...(size !== undefined && { size }),
@@ -41,16 +41,15 @@ async function openDetectionTask(model: string, options: TrainingOptions): Promi
   });
   const batches = new DetectionBatches(dataset, { size: network.size, batchSize, seed, ...augmentations(options) });
   const feeds = new DetectionFeeds(batches, network, { matchThreshold: options.matchThreshold });
-  return { trainer, batches: feeds, measurement: await averagePrecision(location, network.size, options) };
+  // The pictures to test with may be those to train on: then they are decoded once.
+  const inOrder = new DetectionBatches(test, { size: network.size, shuffle: false }, batches.pictures);
+  return { trainer, batches: feeds, measurement: averagePrecision(inOrder, options) };
 }
 
-/** On the pictures to test with, which may be those to train on. */
-async function averagePrecision(
-  location: string,
-  size: number,
+function averagePrecision(
+  pictures: DetectionBatches,
   { measureEvery = 20, threads = 0 }: TrainingOptions,
-): Promise<Measurement> {
-  const pictures = new DetectionBatches(await openDetection(location, 'test'), { size, shuffle: false });
+): Measurement {
   return {
     every: measureEvery,
     of: async (model, signal) => {

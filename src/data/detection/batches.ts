@@ -70,11 +70,15 @@ export class DetectionBatches {
   /** How likely a mirror image and a mosaic are. */
   readonly flip: number;
   readonly mosaic: number;
-  readonly #pictures: PictureStore;
+  /** Decoded pictures that are kept, which other batches of the same size may use too. */
+  readonly pictures: PictureStore;
   readonly #order: EpochOrder;
 
-  /** @throws SecateurError INVALID_OPTION; INVALID_DATA where no batch would come out. */
-  constructor(dataset: DetectionDataset, options: DetectionBatchOptions) {
+  /**
+   * @param pictures of other batches of the same size, to decode none twice.
+   * @throws SecateurError INVALID_OPTION; INVALID_DATA where no batch would come out.
+   */
+  constructor(dataset: DetectionDataset, options: DetectionBatchOptions, pictures?: PictureStore) {
     checkKeys('option', Object.keys(options), KEYS);
     const { size, batchSize = 16, shuffle = true, seed = 0, flip = 0, mosaic = 0, dropLast = false } = options;
     checkNumber('size', size, { least: 32, most: 2 ** 14, whole: true });
@@ -86,7 +90,8 @@ export class DetectionBatches {
     this.size = size;
     this.flip = flip;
     this.mosaic = mosaic;
-    this.#pictures = new PictureStore(size);
+    this.pictures = pictures ?? new PictureStore(size);
+    if (this.pictures.square !== size) throw invalidOption('pictures', `of size ${size}`, this.pictures.square);
     const { length } = dataset.images;
     this.#order = new EpochOrder({ length, batchSize, shuffle, seed, dropLast, stream: ORDER });
     this.perEpoch = this.#order.perEpoch;
@@ -145,7 +150,7 @@ export class DetectionBatches {
   }
 
   async #tile(image: DetectionImage): Promise<Tile> {
-    const picture = await this.#pictures.load(image);
+    const picture = await this.pictures.load(image);
     const { scale } = letterboxOf(image, this.size);
     const labels = image.labels.map((label) => ({
       ...label,

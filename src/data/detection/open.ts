@@ -23,14 +23,37 @@ import { findYolo, openYolo } from './yolo.js';
  */
 export async function openDetection(location: string, split: Split = 'train'): Promise<DetectionDataset> {
   if (split !== 'train' && split !== 'test') throw invalidOption('split', "'train' or 'test'", split);
+  return await (await find(location, split)).open();
+}
+
+/**
+ * The pictures to train and to test with: of data in one part the same object twice.
+ *
+ * @throws SecateurError as {@link openDetection}.
+ */
+export async function openDetectionParts(
+  location: string,
+): Promise<{ readonly train: DetectionDataset; readonly test: DetectionDataset }> {
+  const found = await find(location, 'train');
+  const train = await found.open();
+  return { train, test: found.ofSplit ? await openDetection(location, 'test') : train };
+}
+
+/** What there is, and whether it is of that split alone. */
+interface Found {
+  readonly ofSplit: boolean;
+  open(): Promise<DetectionDataset>;
+}
+
+async function find(location: string, split: Split): Promise<Found> {
   const path = locate(location);
   const title = (ofSplit: boolean) => `${basename(resolve(path))}${ofSplit ? ` (${split})` : ''}`;
   const names = await namesIn(path);
-  if (names === undefined) return openCoco(path, title(false));
+  if (names === undefined) return { ofSplit: false, open: () => openCoco(path, title(false)) };
   const coco = await findCoco(path, split);
-  if (coco) return openCoco(coco.path, title(coco.ofSplit));
+  if (coco) return { ofSplit: coco.ofSplit, open: () => openCoco(coco.path, title(coco.ofSplit)) };
   const yolo = await findYolo(path, split);
-  if (yolo) return openYolo(yolo, title(yolo.ofSplit));
+  if (yolo) return { ofSplit: yolo.ofSplit, open: () => openYolo(yolo, title(yolo.ofSplit)) };
   throw await unknownKind(path, names, split);
 }
 

@@ -9,14 +9,14 @@ import { type Picture, readPicture } from './picture.js';
 const LIMIT_BYTES = 2 ** 28;
 
 export class PictureStore {
-  readonly #square: number;
+  /** Pixels of the square that pictures are scaled to fit. */
+  readonly square: number;
   readonly #limit: number;
   readonly #kept = new Map<string, Promise<Picture>>();
   #bytes = 0;
 
-  /** @param square pixels of the square that pictures are scaled to fit. */
   constructor(square: number, limitBytes = LIMIT_BYTES) {
-    this.#square = square;
+    this.square = square;
     this.#limit = limitBytes;
   }
 
@@ -40,7 +40,7 @@ export class PictureStore {
 
   async #read({ path, width, height }: DetectionImage): Promise<Picture> {
     try {
-      const { picture, original } = await readPicture(path, this.#square);
+      const { picture, original } = await readPicture(path, this.square);
       if (original.width !== width || original.height !== height) {
         const problem = `it is ${original.width} x ${original.height} (upright)`;
         throw invalidData(path, `${width} x ${height} pixels, as its labels say`, problem);

@@ -1,9 +1,10 @@
 // The model inside an evaluation model: without loss and targets, with its parameters as initializers again.
-import { clone, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { SecateurError } from '../../errors.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
+import { copyModel } from '../../onnx/copy.js';
 import type { GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from '../../onnx/schema/onnx_pb.js';
-import { ModelProtoSchema, StringStringEntryProtoSchema, ValueInfoProtoSchema } from '../../onnx/schema/onnx_pb.js';
+import { StringStringEntryProtoSchema, ValueInfoProtoSchema } from '../../onnx/schema/onnx_pb.js';
 import type { Evaluable } from '../evaluable.js';
 
 /** Where the loss of an evaluation model takes its values from. */
@@ -88,7 +89,7 @@ export function inferenceModel(
   { outputs, target }: LossInputs,
   parameters: readonly TensorProto[],
 ): ModelProto {
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   const graph = graphOf(copy);
   const names = new Set(parameters.map(({ name }) => name));
   graph.node = nodesUpTo(graph.node, outputs);

@@ -1,13 +1,14 @@
 // The official training graph made one that the stock runtime runs: gradients are outputs, their accumulation is left to
 // the trainer, and all operators of the training builds are lowered.
-import { clone } from '@bufbuild/protobuf';
+
 import { declareSizes } from '../../autodiff/parameter-inputs.js';
 import { raiseOpset } from '../../autodiff/raise-opset.js';
 import type { ValueFacts } from '../../autodiff/rule.js';
 import { SecateurError } from '../../errors.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
 import { valueInfo } from '../../onnx/build/tensors.js';
-import { type GraphProto, type ModelProto, ModelProtoSchema, type NodeProto } from '../../onnx/schema/onnx_pb.js';
+import { copyModel } from '../../onnx/copy.js';
+import type { GraphProto, ModelProto, NodeProto } from '../../onnx/schema/onnx_pb.js';
 import { type InputShapes, probeShapes } from '../probe.js';
 import { isUnknown, loweringOf } from './lower/index.js';
 import { labelOf } from './lower/lowering.js';
@@ -36,7 +37,7 @@ export async function lowerTrainingGraph(model: ModelProto, inputShapes?: InputS
 
 /** The same of a graph without accumulators: a copy of the model in which every operator is the stock runtime's. */
 export async function lowerOperators(model: ModelProto, inputShapes?: InputShapes) {
-  const raised = clone(ModelProtoSchema, model);
+  const raised = copyModel(model);
   raiseOpset(raised);
   const probe = rewrite(raised, new Map(), (c) => loweringOf(c.node)?.standIn(c));
   const shapes = await probeShapes(probe, inputShapes);
@@ -54,7 +55,7 @@ function refuseUnknown(nodes: readonly NodeProto[]): void {
 
 /** A copy whose outputs are gradients in the place of flags that say that buffers were added to. */
 function withoutAccumulators(model: ModelProto): { model: ModelProto; gradients: Map<Value, Value> } {
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   const { graph } = copy;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a training model with a graph, got none');
   const gradients = new Map<Value, Value>();

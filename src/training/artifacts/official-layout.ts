@@ -1,17 +1,12 @@
 // A trainable's graphs in the layout that ONNX Runtime's training API expects: users' inputs, then all parameters in the
 // order of the model's initializers, then what gradients are added up in.
-import { clone } from '@bufbuild/protobuf';
+
 import { contrib, importDomain } from '../../autodiff/opsets.js';
 import { SecateurError } from '../../errors.js';
 import { GraphBuilder, type Value } from '../../onnx/build/graph-builder.js';
 import { valueInfo } from '../../onnx/build/tensors.js';
-import {
-  type GraphProto,
-  type ModelProto,
-  ModelProtoSchema,
-  type TensorProto,
-  type ValueInfoProto,
-} from '../../onnx/schema/onnx_pb.js';
+import { copyModel } from '../../onnx/copy.js';
+import type { GraphProto, ModelProto, TensorProto, ValueInfoProto } from '../../onnx/schema/onnx_pb.js';
 import type { Trainable } from '../trainable.js';
 import { noteInference } from './inference.js';
 import { ACCUMULATOR, bufferOf, flagOf, LAZY_RESET } from './names.js';
@@ -57,7 +52,7 @@ function trainingModel(
   parameters: readonly TensorProto[],
   shown: readonly ValueInfoProto[],
 ): ModelProto {
-  const model = clone(ModelProtoSchema, trainable.training);
+  const model = copyModel(trainable.training);
   const graph = graphOf(model);
   importDomain(model, contrib);
   parametersLast(graph, trainable, parameters);
@@ -94,7 +89,7 @@ function evaluationModel(
   parameters: readonly TensorProto[],
   { shown, inference }: { shown: readonly ValueInfoProto[]; inference: readonly ValueInfoProto[] },
 ): ModelProto {
-  const model = clone(ModelProtoSchema, trainable.evaluation);
+  const model = copyModel(trainable.evaluation);
   const graph = graphOf(model);
   parametersLast(graph, trainable, parameters);
   graph.output = [valueInfo(trainable.loss, 'float32', []), ...shown];

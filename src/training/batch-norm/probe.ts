@@ -1,16 +1,16 @@
 // A model whose outputs are the statistics of a batch at every BatchNormalization: the training mode without gradients,
 // without running statistics, and without the rest of the network behind the last of them.
-import { clone, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { setAttribute } from '../../autodiff/raise-opset.js';
 import { toTrainingMode } from '../../autodiff/training-mode.js';
 import { SecateurError } from '../../errors.js';
 import { float } from '../../onnx/build/attributes.js';
 import { GraphBuilder } from '../../onnx/build/graph-builder.js';
+import { copyModel } from '../../onnx/copy.js';
 import { isStandard } from '../../onnx/graph.js';
 import {
   type GraphProto,
   type ModelProto,
-  ModelProtoSchema,
   type NodeProto,
   type TensorProto,
   TensorProtoSchema,
@@ -32,7 +32,7 @@ export interface Norm {
  * @throws SecateurError UNSUPPORTED where no node has statistics of its own.
  */
 export function statisticsProbe(source: ModelProto): { model: ModelProto; norms: Norm[] } {
-  const copy = clone(ModelProtoSchema, source);
+  const copy = copyModel(source);
   const separate = copy.graph === undefined ? [] : separateStatistics(copy.graph);
   if (separate.length === 0) throw nothingToCalibrate();
   const { model, running } = toTrainingMode(copy, { dropout: false });

@@ -1,11 +1,13 @@
 // Computes the running statistics of BatchNormalization anew from data: after a one-shot pruning activations have other
 // means and variances than those that were learned. Forward passes only; no weight changes.
-import { clone } from '@bufbuild/protobuf';
+
 import { Batches } from '../../data/batches.js';
+import { DetectionBatches } from '../../data/detection/batches.js';
 import { checkFeeds, type FeedSource, type FeedSpecification, type Feeds } from '../../data/feeds.js';
 import { SecateurError, throwIfAborted } from '../../errors.js';
+import { copyModel } from '../../onnx/copy.js';
 import { encodeFloats } from '../../onnx/elements.js';
-import { type ModelProto, ModelProtoSchema } from '../../onnx/schema/onnx_pb.js';
+import type { ModelProto } from '../../onnx/schema/onnx_pb.js';
 import { writeModel } from '../../onnx/write.js';
 import { checkKeys, checkNumber } from '../../options.js';
 import { Session } from '../../runtime/session.js';
@@ -34,8 +36,8 @@ export interface Recalibration {
   samples: number;
 }
 
-/** Batches, or feeds by input name; labels among them are left out. */
-export type InputSource = Batches | FeedSource | ((epoch: number) => FeedSource);
+/** Batches, of pictures with boxes too, or feeds by input name; labels among them are left out. */
+export type InputSource = Batches | DetectionBatches | FeedSource | ((epoch: number) => FeedSource);
 
 const KEYS = ['batches', 'output', 'threads', 'onProgress', 'signal'];
 const DEFAULT_BATCHES = 50;
@@ -62,7 +64,7 @@ export async function recalibrateBatchNorm(
   checkKeys('option', Object.keys(options), KEYS);
   const { batches: most = DEFAULT_BATCHES, threads = 0, output } = options;
   checkNumber('batches', most, { least: 1, whole: true });
-  const result = clone(ModelProtoSchema, typeof model === 'string' ? readWholeModel(model) : model);
+  const result = copyModel(typeof model === 'string' ? readWholeModel(model) : model);
   const probe = statisticsProbe(result);
   const session = await Session.open(probe.model, { threads });
   try {
@@ -138,7 +140,7 @@ async function collect(
 /** The first epoch, with what the model takes of it. */
 async function* batchesOf(source: InputSource, inputs: readonly FeedSpecification[]): AsyncGenerator<InputBatch> {
   let position = 0;
-  for await (const { feeds, samples } of source instanceof Batches ? ownBatches(source, inputs) : others(source)) {
+  for await (const { feeds, samples } of isBatches(source) ? ownBatches(source, inputs) : others(source)) {
     const wanted = Object.fromEntries(
       Object.entries(feeds).filter(([name]) => inputs.some((input) => input.name === name)),
     );
@@ -147,17 +149,24 @@ async function* batchesOf(source: InputSource, inputs: readonly FeedSpecificatio
   }
 }
 
-function* ownBatches(source: Batches, [input, ...more]: readonly FeedSpecification[]): Generator<InputBatch> {
+function isBatches(source: InputSource): source is Batches | DetectionBatches {
+  return source instanceof Batches || source instanceof DetectionBatches;
+}
+
+async function* ownBatches(
+  source: Batches | DetectionBatches,
+  [input, ...more]: readonly FeedSpecification[],
+): AsyncGenerator<InputBatch> {
   if (input === undefined || more.length > 0) {
     const message = `Expected a model with one input, got ${more.length + 1}; feed it from an iterable of feeds`;
     throw new SecateurError('INVALID_DATA', message);
   }
-  for (const { inputs, inputShape, size } of source.epoch(0)) {
+  for await (const { inputs, inputShape, size } of source.epoch(0)) {
     yield { feeds: { [input.name]: { data: inputs, dims: inputShape } }, samples: size };
   }
 }
 
-async function* others(source: Exclude<InputSource, Batches>): AsyncGenerator<InputBatch> {
+async function* others(source: Exclude<InputSource, Batches | DetectionBatches>): AsyncGenerator<InputBatch> {
   for await (const feeds of typeof source === 'function' ? source(0) : source) {
     yield { feeds, samples: Object.values(feeds)[0]?.dims[0] ?? 1 };
   }

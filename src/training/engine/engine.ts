@@ -58,7 +58,7 @@ export class Engine implements EngineCalls {
     this.#failed = true; // until the step is through: what throws fails too
     const begin = performance.now();
     this.#reset[0] = Number(request.reset);
-    await this.#training.run({ ...this.#tensors(this.#training, request.feeds), ...this.#held }, this.#fetches);
+    await this.#training.write({ ...this.#tensors(this.#training, request.feeds), ...this.#held }, this.#fetches);
     const runtimeMs = performance.now() - begin;
     const loss = this.#loss[0] ?? Number.NaN;
     const taken = Number.isFinite(loss) && request.apply ? this.#optimize(request) : undefined;
@@ -159,7 +159,7 @@ export class Engine implements EngineCalls {
 /**
  * Small models are run as fast as can be, large ones in little memory. YOLOv4-tiny (6 M weights, 256 x 256, batch 8) takes
  * 1.03 s a step planned and not, at a peak of 994 and 612 MiB; YOLOv4 (64 M, 64 x 64, batch 2) 1.45 s planned, 1.4 s
- * reused and returned, and 990, 640 and up to 640 MiB beside its weights and gradients (1 thread, AVX-512).
+ * reused and returned (1 thread, AVX-512).
  */
 function memoryOf({ parameters }: EnginePlan): 'planned' | 'reused' | 'returned' {
   const weights = parameters.reduce((sum, { shape }) => sum + shape.reduce((size, length) => size * length, 1), 0);

@@ -1,16 +1,11 @@
 // Replaces nodes of a graph by others under the same names of values. The order of the graph stays topological.
-import { clone, create } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import { opsetOf } from '../../../autodiff/opsets.js';
 import type { ValueFacts } from '../../../autodiff/rule.js';
 import { SecateurError } from '../../../errors.js';
 import { GraphBuilder, type Value } from '../../../onnx/build/graph-builder.js';
-import {
-  type GraphProto,
-  type ModelProto,
-  ModelProtoSchema,
-  type NodeProto,
-  NodeProtoSchema,
-} from '../../../onnx/schema/onnx_pb.js';
+import { copyModel } from '../../../onnx/copy.js';
+import { type GraphProto, type ModelProto, type NodeProto, NodeProtoSchema } from '../../../onnx/schema/onnx_pb.js';
 import { type Lowered, type LoweringContext, labelOf, type Surroundings } from './lowering.js';
 
 /** What takes a node's place: values for its outputs, or undefined to keep it. */
@@ -18,7 +13,7 @@ export type Replace = (context: LoweringContext) => Lowered | undefined;
 
 /** A copy of the model with nodes replaced. Tensors share their bytes. */
 export function rewrite(model: ModelProto, shapes: ReadonlyMap<Value, ValueFacts>, replace: Replace): ModelProto {
-  const copy = clone(ModelProtoSchema, model);
+  const copy = copyModel(model);
   const { graph } = copy;
   if (graph === undefined) throw new SecateurError('INVALID_MODEL', 'Expected a model with a graph, got none');
   const surroundings = surroundingsOf(copy, graph, shapes);
