@@ -37,9 +37,9 @@ export async function probeShapes(
     const dims = (input: RuntimeValue) => shapes[input.name] ?? withBatch(input, batch);
     const feeds = Object.fromEntries(inputs.map((input) => [input.name, madeUp(session, input, dims(input))]));
     const run = await session.run({ ...feeds, ...tensorsOf(session, weights) });
-    const shapes = shapesOf(model, { ...feeds, ...run });
+    const facts = shapesOf(model, { ...feeds, ...run });
     freeMemory(Object.values(run).flatMap(({ data }) => (ArrayBuffer.isView(data) ? [data.buffer] : [])));
-    return shapes;
+    return facts;
   } finally {
     await session.close();
   }

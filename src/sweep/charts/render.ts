@@ -56,6 +56,7 @@ function plain(svg: string): string {
     .replace(/<style[\s\S]*?<\/style>\s*/, '')
     .replaceAll(/ (?:ecmeta_\w+|class|pointer-events)="[^"]*"/g, '')
     .replaceAll(`font-family:${FONT};`, '')
+    .replaceAll(/style="font-size:(\d+)px;"/g, 'font-size="$1"')
     .replace('<svg ', `<svg font-family="${FONT}" `)
     .replaceAll(/><\/(?:path|rect|circle|polyline|polygon|line)>/g, '/>');
 }
