@@ -12,6 +12,7 @@
 #include "packing.h"
 #include "secateur/device.h"
 #include "secateur/measure.h"
+#include "secateur/memory.h"
 #include "secateur/random.h"
 #include "selection_handle.h"
 #include "task.h"
@@ -174,6 +175,13 @@ Napi::Value FillNormalSync(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+// void ReturnFreedMemory()
+// returnFreedMemory(): void
+Napi::Value ReturnFreedMemorySync(const Napi::CallbackInfo& info) {
+  ReturnFreedMemory();
+  return info.Env().Undefined();
+}
+
 SelectMeasureOptions ParseMeasureOptions(const Napi::Object& object) {
   SelectMeasureOptions options;
   options.elements = GetInt(object, "elements");
@@ -242,6 +250,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("pruneFiles", PruneFilesAsync);
   add("countZeros", CountZerosAsync);
   add("fillNormal", FillNormalSync);
+  add("returnFreedMemory", ReturnFreedMemorySync);
   add("benchSelect", BenchSelect);
   add("benchSelectThere", BenchSelectThere);
   AddOptimizer(env, exports);

@@ -117,6 +117,11 @@ export interface NativeAddon extends NativeTraining, NativePacking, NativeDevice
   ): Promise<number[]>;
   /** Fills with normal deviates of the given standard deviation; (seed, stream) decides every bit. */
   fillNormal(target: Float32Array, options: { seed: number; stream: number; std: number }): void;
+  /**
+   * For the whole process: from now on memory that is freed in pieces of 1 MiB or more goes back to the system at once, and
+   * what is free already goes now. With glibc only.
+   */
+  returnFreedMemory(): void;
   benchSelect(options: SelectBenchOptions): Promise<SelectBenchResult>;
   /** The same on the GPU of a CUDA library; not for float64. */
   benchSelectThere(library: string, options: SelectBenchOptions): Promise<DeviceBenchResult>;

@@ -1,6 +1,7 @@
 // The two sessions and the optimizer on one store: a step, an evaluation. Runs on the thread that made it and blocks it;
 // worker.ts gives it a thread of its own.
 import { performance } from 'node:perf_hooks';
+import { callNativeSync } from '../../native/addon.js';
 import { type RuntimeTensor, Session } from '../../runtime/session.js';
 import { readEvaluation } from '../evaluation.js';
 import { Optimizer } from '../optimizer.js';
@@ -49,7 +50,11 @@ export class Engine implements EngineCalls {
   }
 
   static async open(plan: EnginePlan): Promise<Engine> {
-    return new Engine(plan, await Session.open(plan.training, { threads: plan.threads, memory: memoryOf(plan) }));
+    const memory = memoryOf(plan);
+    const session = await Session.open(plan.training, { threads: plan.threads, memory });
+    // What opening has left; and from now on pieces between two steps.
+    if (memory === 'returned') callNativeSync((addon) => addon.returnFreedMemory());
+    return new Engine(plan, session);
   }
 
   /** Gradients of a batch, and a step of the optimizer where the request says so. */
