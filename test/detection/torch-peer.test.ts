@@ -5,25 +5,19 @@ import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { newModel } from '../../models/index.js';
 import { randomBatch } from '../../src/cli/bench/detector.js';
+import { pythonWith } from '../../src/cli/bench/peers.js';
 import { noise } from '../autodiff/support.js';
 import { lossModel, network, tensorsOf } from './support.js';
 
 const peers = fileURLToPath(new URL('../../bench/peers', import.meta.url));
 
+const python3 = await pythonWith('torch', new AbortController().signal);
+
 function python(script: string, input = ''): string {
-  return execFileSync('python3', ['-B', '-c', script], { cwd: peers, input, encoding: 'utf8', stdio: 'pipe' });
+  return execFileSync(python3 ?? '', ['-B', '-c', script], { cwd: peers, input, encoding: 'utf8', stdio: 'pipe' });
 }
 
-const hasTorch = (() => {
-  try {
-    python('import torch');
-    return true;
-  } catch {
-    return false;
-  }
-})();
-
-it.skipIf(!hasTorch)('computes the same loss and gradients', { timeout: 300_000 }, async () => {
+it.skipIf(python3 === undefined)('computes the same loss and gradients', { timeout: 300_000 }, async () => {
   const batch = 3;
   const { feeds, work } = randomBatch(network, batch);
   const raw = network.heads.map(({ anchors, stride }, index) => {
@@ -62,7 +56,7 @@ print(json.dumps({"loss": loss.item(), "gradients": [one.grad.flatten().tolist()
   }
 });
 
-it.skipIf(!hasTorch)('has the same networks', { timeout: 300_000 }, () => {
+it.skipIf(python3 === undefined)('has the same networks', { timeout: 300_000 }, () => {
   const counts = JSON.parse(
     python(`
 import json, torch_yolo
