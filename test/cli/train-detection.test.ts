@@ -36,7 +36,7 @@ const detection = ['--task', 'detection', '--threads', '1'];
 const training = [...detection, '--batch', '8', '--lr', '3e-3', '--seed', '1'];
 
 async function json(...args: string[]) {
-  const { code, stdout, stderr } = await secateur([...args, '--json']);
+  const { code, stdout, stderr } = await secateur([...args, '--json', '-q']);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   return JSON.parse(stdout);
 }
