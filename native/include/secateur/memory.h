@@ -4,9 +4,10 @@
 
 namespace secateur {
 
-// From now on, freed pieces of 1 MiB or more go back to the system at once, and what lies free already goes now. By itself
-// glibc raises that size up to 32 MiB, to the largest piece that was freed, and keeps what is smaller. Does nothing with
-// other C libraries. Any thread may call it, and more than once.
+// From now on, freed pieces of 1 MiB or more go back to the system at once, and what lies free
+// already goes now. By itself glibc raises that size up to 32 MiB, to the largest piece that was
+// freed, and keeps what is smaller. Does nothing with other C libraries. Any thread may call it,
+// and more than once.
 void ReturnFreedMemory() noexcept;
 
 }  // namespace secateur
