@@ -53,7 +53,7 @@ const jobs = [
     steps: [
       ['new', 'resnet56', '--depth', depth, '--seed', '1', '-o', file(`new-${depth}.onnx`)],
       [
-        ...['train', file(`new-${depth}.onnx`), '--epochs', '4', '--lr', '0.2', '--schedule', 'one-cycle', ...sgd],
+        ...['train', file(`new-${depth}.onnx`), '--epochs', '2', '--lr', '0.2', '--schedule', 'one-cycle', ...sgd],
         ...common,
         ...['--report', file(`resnet${depth}.json`), '-o', file(`resnet${depth}.onnx`), '--resume'],
       ],

@@ -2,13 +2,14 @@
 import type { Command } from 'commander';
 import { detectionNetwork } from '../detection/heads.js';
 import { invalidOption } from '../errors.js';
-import { Batches, DetectionBatches, openDataset, openDetection } from '../index.js';
+import { Batches, DetectionBatches, openDataset, openDetection, parseAugmentations } from '../index.js';
 import { readModel } from '../onnx/load.js';
-import { integer, required } from './options.js';
+import { integer, required, texts } from './options.js';
 
 export interface RecalibrationChoice {
   recalibrateBn?: boolean;
   bnBatches?: number;
+  bnAugment?: string[];
   data?: string;
   task?: 'classification' | 'detection';
 }
@@ -17,6 +18,8 @@ export interface RecalibrationChoice {
 export interface RecalibrationData {
   source: Batches | DetectionBatches;
   batches: number | undefined;
+  /** What else the result depends on. */
+  settings: { recalibrationAugment: readonly string[] | null };
 }
 
 /** Statistics of small batches are noisy ones; more than this only costs time. */
@@ -32,7 +35,8 @@ export function addRecalibrationOptions(command: Command): Command {
       '--bn-batches <n>',
       `batches of ${BATCH}, of detection ${PICTURES}, to compute them from (default: 50)`,
       integer('--bn-batches', 1, 1e6),
-    );
+    )
+    .option('--bn-augment <what>', 'flip or crop:PIXELS, as the model was trained with; repeatable', texts());
 }
 
 /**
@@ -41,19 +45,27 @@ export function addRecalibrationOptions(command: Command): Command {
  * @param model an ONNX file, whose input says the size of pictures.
  */
 export async function recalibrationOf(
-  { recalibrateBn = false, bnBatches, data, task }: RecalibrationChoice,
+  { recalibrateBn = false, bnBatches, bnAugment, data, task }: RecalibrationChoice,
   model: string,
 ): Promise<RecalibrationData | undefined> {
   if (!recalibrateBn) {
     if (bnBatches !== undefined) throw invalidOption('--bn-batches', 'used with --recalibrate-bn', bnBatches);
+    if (bnAugment !== undefined) throw invalidOption('--bn-augment', 'used with --recalibrate-bn', bnAugment);
     return undefined;
   }
+  if (task === 'detection' && bnAugment !== undefined)
+    throw invalidOption('--bn-augment', 'left out of detection', bnAugment);
   const location = required(data, '--data WHERE', 'the training data that --recalibrate-bn takes');
   const source =
     task === 'detection'
       ? new DetectionBatches(await openDetection(location, 'train'), { size: sizeOf(model), batchSize: PICTURES })
-      : new Batches(await openDataset(location, 'train'), { batchSize: BATCH });
-  return { source, batches: bnBatches };
+      : await augmentedBatches(location, bnAugment);
+  return { source, batches: bnBatches, settings: { recalibrationAugment: bnAugment ?? null } };
+}
+
+async function augmentedBatches(location: string, words: readonly string[] = []): Promise<Batches> {
+  const dataset = await openDataset(location, 'train');
+  return new Batches(dataset, { batchSize: BATCH, augment: parseAugmentations(words, dataset) });
 }
 
 function sizeOf(model: string): number {

@@ -56,9 +56,9 @@ export interface SweepOptions extends NameFilters {
   training?: SweepTraining | undefined;
   /**
    * Adds, to each one-shot series, one whose BatchNormalization statistics are computed anew from this data (see
-   * `recalibrateBatchNorm`).
+   * `recalibrateBatchNorm`). `settings`: what the points depend on beside the number of batches, such as augmentation.
    */
-  recalibrate?: { source: InputSource; batches?: number | undefined } | undefined;
+  recalibrate?: { source: InputSource; batches?: number | undefined; settings?: SweepSettings | undefined } | undefined;
   /**
    * Where finished points are kept, one small JSON file each, and the checkpoint of the point under way: the same call
    * later goes on from there. More ratios and series may be asked for then, but equal ones must have equal settings.

@@ -116,7 +116,9 @@ class Sweep {
 
   #settingsOf(place: SweepPlace): SweepSettings {
     const { training, recalibrate } = this.#options;
-    if (place.recalibrated) return { ...this.#settings, recalibrationBatches: recalibrate?.batches ?? null };
+    if (place.recalibrated) {
+      return { ...this.#settings, recalibrationBatches: recalibrate?.batches ?? null, ...recalibrate?.settings };
+    }
     if (!isTrained(place) || training === undefined) return this.#settings;
     return { ...this.#settings, ...trainingSettings(training) };
   }

@@ -62,6 +62,18 @@ describe('sweep', { timeout: 120_000 }, () => {
       true,
     ]);
     expect(report.points[0].metrics).not.toEqual(report.points[2].metrics);
+    const augmented = await secateur([
+      'sweep',
+      model,
+      '-r',
+      '0.5',
+      '--recalibrate-bn',
+      '--bn-augment',
+      'flip',
+      ...common,
+    ]);
+    expect(augmented).toMatchObject({ code: 2, stdout: '' });
+    expect(augmented.stderr).toContain('was made with other ones: recalibrationAugment not given, not ["flip"]');
     const training = ['--retrain-epochs', '0,2', '--batch', '8', '--lr', '0.001'];
     const args = ['sweep', model, '--ratios', '0.5,0.9', ...common, ...training];
     const interrupted = await secateur(args, {
@@ -112,6 +124,7 @@ describe('sweep', { timeout: 120_000 }, () => {
     [['-r', '0.5', '--data', 'digits', '--rho', '1'], 'Expected --rho to be used with --method admm'],
     [['-r', '0.5', '--recalibrate-bn'], 'Expected --data WHERE, the training data that --recalibrate-bn takes'],
     [['-r', '0.5', '--bn-batches', '3'], 'Expected --bn-batches to be used with --recalibrate-bn'],
+    [['-r', '0.5', '--bn-augment', 'flip'], 'Expected --bn-augment to be used with --recalibrate-bn'],
   ])('refuses %j', async (args, sentence) => {
     const { code, stdout, stderr } = await secateur(['sweep', model, ...args]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
@@ -130,6 +143,9 @@ describe('prune --recalibrate-bn', { timeout: 120_000 }, () => {
     expect(report).toMatchObject({ output, recalibrated: { nodes: 7, batches: 1, samples: 96 } });
     const measure = (file: string | undefined) => json('eval', String(file), '--data', data, '--threads', '1');
     expect((await measure(output)).loss).not.toBe((await measure(plain)).loss);
+    const augmented = temporary.path('augmented.onnx');
+    await prune(augmented, ...recalibrate, '--bn-augment', 'crop:4', '--bn-augment', 'flip');
+    expect((await measure(augmented)).loss).not.toBe((await measure(output)).loss);
     const both = await prune(packed, ...recalibrate, '--format', 'packed');
     expect(both).toMatchObject({ output: packed, recalibrated: { nodes: 7 }, packed: { model, output: packed } });
     expect((await measure(packed)).loss).toBeCloseTo((await measure(output)).loss, 4);

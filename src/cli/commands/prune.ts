@@ -153,7 +153,7 @@ function formatOption(): Option {
 
 async function pruneModel(model: string, options: Options, context: CommandContext): Promise<void> {
   const { json: _, quiet: __, output, dryRun = false, format = 'dense', values, ...rest } = options;
-  const { recalibrateBn, bnBatches: ___, data: location, task, ...selection } = rest;
+  const { recalibrateBn, bnBatches: ___, bnAugment: ____, data: location, task, ...selection } = rest;
   const { progress, signal } = context;
   const ratio = ratioFor(options);
   if (values !== undefined && format !== 'packed') throw needs('--format packed with --values', '--values');
@@ -170,7 +170,7 @@ async function pruneModel(model: string, options: Options, context: CommandConte
   const file = required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
   const data = await recalibrationOf(options, model);
   const onBatch = (done: number, total: number) => progress.update('recalibrating', done, total, 'steps');
-  const recalibrate = data && { ...data, onProgress: onBatch };
+  const recalibrate = data && { source: data.source, batches: data.batches, onProgress: onBatch };
   const pack = format === 'dense' ? undefined : { format, values };
   const direct = recalibrate === undefined && pack === undefined;
   const finished = direct
