@@ -1,12 +1,10 @@
 // The LeNet-5 table of docs/results.md: trains, prunes and measures every row by the command line, two rows at a time with a
 // thread each. A row whose report is there is not run again, and one that was interrupted goes on.
 // Usage: node bench/lenet5-mnist.mjs FOLDER [ROW ...]   (needs MNIST: SECATEUR_DATA, or ../shared/data)
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { secateur } from './secateur.mjs';
 
-const program = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../dist/esm/src/cli/main.js');
 const [folder, ...wanted] = process.argv.slice(2);
 if (folder === undefined)
   throw new Error('Expected a folder to write to: node bench/lenet5-mnist.mjs FOLDER [ROW ...]');
@@ -68,30 +66,16 @@ const isDone = ({ name }) => existsSync(file(name, 'json'));
 
 async function carryOut(row) {
   const start = row.from === undefined ? file(`new-${row.seed}`, 'onnx') : file(row.from, 'onnx');
-  if (row.from === undefined) await run(['new', 'lenet5', '--seed', String(row.seed), '-o', start]);
+  if (row.from === undefined) await secateur(['new', 'lenet5', '--seed', String(row.seed), '-o', start]);
   const output = ['-o', file(row.name, 'onnx'), '--report', file(row.name, 'report.json'), '--resume'];
   const args = [row.command, start, ...common, ...row.options, '--seed', String(row.seed), ...output];
   writeFileSync(file(row.name, 'command'), `npx secateur ${args.join(' ')}\n`);
-  await run(args);
+  await secateur(args);
   const report = JSON.parse(readFileSync(file(row.name, 'report.json'), 'utf8'));
-  const score = JSON.parse(await run(['eval', file(row.name, 'onnx'), '--data', 'mnist', '--json']));
+  const score = JSON.parse(await secateur(['eval', file(row.name, 'onnx'), '--data', 'mnist', '--json']));
   writeFileSync(file(row.name, 'json'), JSON.stringify({ ...report, eval: score }, null, 1));
   const kept = report.tensors.map((tensor) => tensor.kept).join(' ');
   console.log(`${row.name}: ${(100 * score.accuracy).toFixed(2)}%, kept ${kept}, ${Math.round(report.seconds)} s`);
-}
-
-function run(args) {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  child.stdout.setEncoding('utf8').on('data', (chunk) => {
-    text += chunk;
-  });
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) =>
-      code === 0 ? resolve(text) : reject(new Error(`${args.join(' ')} ended with ${code}`)),
-    );
-  });
 }
 
 /** Takes the next row whose start is there, until none is left. */

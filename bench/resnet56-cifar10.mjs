@@ -1,14 +1,11 @@
 // The ResNet tables and charts of docs/results.md, from the dense ResNet-56 in models/resnet56, by the command line: two jobs at
 // a time with a thread each. What is finished is not run again, and what was interrupted goes on.
 // Usage: node bench/resnet56-cifar10.mjs FOLDER [JOB ...]   (needs CIFAR-10: SECATEUR_DATA, or ../shared/data)
-import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { accuracyChart } from '../dist/esm/src/index.js';
+import { root, secateur } from './secateur.mjs';
 
-const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
-const program = path.join(root, 'dist/esm/src/cli/main.js');
 const dense = path.join(root, 'models/resnet56/dense.onnx');
 const [folder, ...wanted] = process.argv.slice(2);
 if (folder === undefined)
@@ -65,28 +62,14 @@ const jobs = [
 async function carryOut({ name, steps, output }) {
   if (output !== undefined && existsSync(output)) return;
   const begin = Date.now();
-  for (const step of steps) writeFileSync(file(`${name}.json`), await run([...step, '--json']));
+  for (const step of steps) writeFileSync(file(`${name}.json`), await secateur([...step, '--json']));
   console.log(`${name}: ${Math.round((Date.now() - begin) / 1000)} s`);
-}
-
-function run(args) {
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let text = '';
-  child.stdout.setEncoding('utf8').on('data', (chunk) => {
-    text += chunk;
-  });
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) =>
-      code === 0 ? resolve(text) : reject(new Error(`${args.join(' ')} ended with ${code}`)),
-    );
-  });
 }
 
 /** One chart of the one-shot points at nine ratios and the retrained ones. */
 async function drawAccuracy() {
-  const names = jobs.map(({ name }) => file(`${name}.json`)).filter((name) => !name.includes('depth'));
-  const reports = names.filter(existsSync).flatMap((name) => JSON.parse(readFileSync(name, 'utf8')).models);
+  const measured = jobs.filter(({ output }) => output === undefined).map(({ name }) => file(`${name}.json`));
+  const reports = measured.filter(existsSync).flatMap((name) => JSON.parse(readFileSync(name, 'utf8')).models);
   if (reports.length === 0) return;
   const merged = { ...reports[0], points: reports.flatMap(({ points }) => points) };
   writeFileSync(file('accuracy.svg'), await accuracyChart([merged], { data: 'cifar-10' }));
@@ -99,4 +82,4 @@ const work = async () => {
 await Promise.all([work(), work()]);
 await drawAccuracy();
 const models = [...depths.toReversed().map((depth) => file(`resnet${depth}.onnx`)), dense].filter(existsSync);
-await run(['sweep', ...models, ...nine, '-o', file('depths')]);
+await secateur(['sweep', ...models, ...nine, '-o', file('depths')]);
