@@ -6,7 +6,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { GraphBuilder } from '../../src/onnx/build/graph-builder.js';
 import { modelOf } from '../../src/onnx/build/model.js';
 import { ModelProtoSchema } from '../../src/onnx/schema/onnx_pb.js';
-import { secateur, temporaryFolder } from './secateur.js';
+import { secateurJson as json, secateur, temporaryFolder } from './secateur.js';
 
 const temporary = temporaryFolder();
 const lenet = () => temporary.path('lenet5.onnx');
@@ -15,12 +15,6 @@ const files = ['checkpoint', 'eval_model.onnx', 'optimizer_model.onnx', 'trainin
 beforeAll(async () => {
   expect((await secateur(['new', 'lenet5', '-o', lenet()])).code).toBe(0);
 });
-
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await secateur([...args, '--json']);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return JSON.parse(stdout);
-}
 
 /** A model of x [N, 4] with two outputs, through operators that have no gradient if asked for. */
 function writeTwoHeads(path: string, { odd = false } = {}): void {

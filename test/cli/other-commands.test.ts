@@ -1,15 +1,9 @@
 // `new`, `doctor` and `bench`: their JSON contracts on small work. Durations are looked at only for being there.
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { secateur, temporaryFolder } from './secateur.js';
+import { secateurJson as json, secateur, temporaryFolder } from './secateur.js';
 
 const temporary = temporaryFolder();
-
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await secateur([...args, '--json']);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return JSON.parse(stdout);
-}
 
 describe('new', () => {
   it('writes a model that inspect reads; the seed decides its bytes', async () => {

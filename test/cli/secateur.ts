@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 
 const program = fileURLToPath(new URL('../../dist/esm/src/cli/main.js', import.meta.url));
 
@@ -37,6 +37,13 @@ export function secateur(args: readonly string[], { env = {}, cwd, during }: Sur
     child.on('error', reject);
     child.on('close', (code) => resolve({ code, stdout, stderr }));
   });
+}
+
+/** What `secateur ...args --json` prints, where it ends well and says nothing on stderr. */
+export async function secateurJson(...args: string[]) {
+  const { code, stdout, stderr } = await secateur([...args, '--json']);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout);
 }
 
 /** A folder for the tests of one file, removed after them. Call at the top of a describe block or file. */

@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openDataset } from '../../src/index.js';
-import { secateur, temporaryFolder } from './secateur.js';
+import { secateur, secateurJson, temporaryFolder } from './secateur.js';
 
 const temporary = temporaryFolder();
 let data = '';
@@ -28,11 +28,7 @@ beforeAll(async () => {
   expect((await secateur(['new', 'resnet56', '--depth', '8', '-o', model, '-q'])).code).toBe(0);
 });
 
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await secateur([...args, '--json', '-q']);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return JSON.parse(stdout);
-}
+const json = (...args: string[]) => secateurJson(...args, '-q');
 
 describe('sweep', { timeout: 120_000 }, () => {
   it('shows what layers keep without data, of one model and of several', async () => {

@@ -8,7 +8,7 @@ import { classNamesOf } from '../../src/detection/heads.js';
 import { readModel } from '../../src/onnx/load.js';
 import { writeModel } from '../../src/onnx/write.js';
 import { smallDetector, squares } from '../detection/squares.js';
-import { secateur, temporaryFolder } from './secateur.js';
+import { secateur, secateurJson, temporaryFolder } from './secateur.js';
 
 const temporary = temporaryFolder();
 let data = '';
@@ -35,11 +35,7 @@ beforeAll(async () => {
 const detection = ['--task', 'detection', '--threads', '1'];
 const training = [...detection, '--batch', '8', '--lr', '3e-3', '--seed', '1'];
 
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await secateur([...args, '--json', '-q']);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return JSON.parse(stdout);
-}
+const json = (...args: string[]) => secateurJson(...args, '-q');
 
 describe('--task detection', { timeout: 300_000 }, () => {
   it('trains a detector, measures it as eval does, and prunes it while training', async () => {

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync,
 import { beforeAll, describe, expect, it } from 'vitest';
 import { digitsDataset } from '../../src/data/digits/dataset.js';
 import { idx } from '../data/helpers.js';
-import { type Outcome, secateur, temporaryFolder } from './secateur.js';
+import { secateurJson as json, type Outcome, secateur, temporaryFolder } from './secateur.js';
 
 const temporary = temporaryFolder();
 const WEIGHTS = 430_500;
@@ -36,12 +36,6 @@ beforeAll(async () => {
   const { code } = await secateur(['new', 'lenet5', '-o', model, '-q']);
   expect(code).toBe(0);
 });
-
-async function json(...args: string[]) {
-  const { code, stdout, stderr } = await secateur([...args, '--json']);
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  return JSON.parse(stdout);
-}
 
 const common = () => ['--data', data, '--threads', '1'];
 
