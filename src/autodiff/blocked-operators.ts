@@ -2,12 +2,12 @@
 // blocks, and what lies between them. Gradients made for blocks come with their own (rules/).
 import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
 import { isStandard } from '../onnx/graph.js';
+import { opsetOf } from '../onnx/opset.js';
 import type { ModelProto, NodeProto } from '../onnx/schema/onnx_pb.js';
 import { type BatchNorm, blockedBatchNorm, type Emitter } from './blocked-batch-norm.js';
 import { type BlockedConv, blockedConv, blocksOf, fillsBlocks } from './blocked-layout.js';
 import { fuseBlocks } from './fused-blocks.js';
 import { joinBlocks } from './joined-blocks.js';
-import { opsetOf } from './opsets.js';
 import {
   floatAttribute,
   intAttribute,

@@ -2,9 +2,10 @@
 // unbroadcasts; the mathematics of the operators is in rules/. Only the main graph is walked.
 import { SecateurError } from '../errors.js';
 import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
+import { opsetOf } from '../onnx/opset.js';
 import type { ModelProto, NodeProto } from '../onnx/schema/onnx_pb.js';
 import { blocksOf } from './blocked-layout.js';
-import { contrib, importDomain, opsetOf } from './opsets.js';
+import { contrib, importDomain } from './opsets.js';
 import { declareSizes } from './parameter-inputs.js';
 import { type PathEnds, pathBetween } from './path.js';
 import { type Blocks, type RuleContext, unbroadcast, type ValueFacts, zerosLike } from './rule.js';

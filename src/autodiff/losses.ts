@@ -3,10 +3,10 @@
 import { SecateurError } from '../errors.js';
 import { GraphBuilder, type Value } from '../onnx/build/graph-builder.js';
 import type { Dimension } from '../onnx/build/tensors.js';
+import { opsetOf } from '../onnx/opset.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { type CrossEntropy, crossEntropy, type Summation } from './cross-entropy.js';
 import { claim, type GraphLoss, type MergedLoss, mergeLoss } from './graph-loss.js';
-import { opsetOf } from './opsets.js';
 
 export type { CrossEntropy, GraphLoss, MergedLoss };
 

@@ -1,4 +1,4 @@
-// The operator sets that a model imports.
+// The operator sets of ONNX Runtime that a model imports.
 import { create } from '@bufbuild/protobuf';
 import { type ModelProto, OperatorSetIdProtoSchema } from '../onnx/schema/onnx_pb.js';
 
@@ -7,11 +7,6 @@ export const contrib = 'com.microsoft';
 
 /** The domain of its operators on blocks of channels (blocked-layout.ts). */
 export const blocked = 'com.microsoft.nchwc';
-
-/** Version of ai.onnx, 1 where the model imports none. */
-export function opsetOf(model: ModelProto): number {
-  return Number(model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version ?? 1n);
-}
 
 /** Makes the model import a domain of ONNX Runtime; each has one version, 1. */
 export function importDomain(model: ModelProto, domain: typeof contrib | typeof blocked): void {

@@ -6,6 +6,7 @@ import { SecateurError } from '../errors.js';
 import { type AttributeValue, attribute } from '../onnx/build/attributes.js';
 import { GraphBuilder } from '../onnx/build/graph-builder.js';
 import { isStandard } from '../onnx/graph.js';
+import { opsetOf } from '../onnx/opset.js';
 import {
   type AttributeProto,
   type GraphProto,
@@ -13,7 +14,6 @@ import {
   type NodeProto,
   OperatorSetIdProtoSchema,
 } from '../onnx/schema/onnx_pb.js';
-import { opsetOf } from './opsets.js';
 import { floatAttribute, intAttribute, intsAttribute } from './rule.js';
 
 const wanted = 16;

@@ -1,8 +1,8 @@
 // A trainer for detectors: the usual one, with YOLOv4's loss behind the raw heads.
 
-import { opsetOf } from '../autodiff/opsets.js';
 import { SecateurError } from '../errors.js';
 import { copyModel } from '../onnx/copy.js';
+import { opsetOf } from '../onnx/opset.js';
 import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { freeMoved, readWholeModel } from '../training/model-file.js';
 import { Trainer, type TrainerOptions } from '../training/trainer.js';

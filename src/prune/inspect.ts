@@ -3,8 +3,8 @@
 import { callNative } from '../native/addon.js';
 import { inferShapes } from '../onnx/infer/infer.js';
 import { countMacs, densityOf, type MacTotals, totalMacs } from '../onnx/macs.js';
+import { standardOpset } from '../onnx/opset.js';
 import { PayloadFile } from '../onnx/payload.js';
-import type { ModelProto } from '../onnx/schema/onnx_pb.js';
 import { checkKeys } from '../options.js';
 import { checkFileOptions, checkObject, type FileOptions, fileKeys, nativeProgress } from './options.js';
 import { makePlan, type Plan } from './plan.js';
@@ -32,7 +32,14 @@ export async function inspect(path: string, options: InspectOptions = {}): Promi
   });
   const { model } = plan.loaded;
   const macs = macsOf(plan, zeros);
-  return { model: path, opset: opsetOf(model), parameters: plan.parameters, macs, prunable, skipped: plan.skipped };
+  return {
+    model: path,
+    opset: standardOpset(model) ?? null,
+    parameters: plan.parameters,
+    macs,
+    prunable,
+    skipped: plan.skipped,
+  };
 }
 
 async function countZeros({ sources, tensors }: Plan, options: InspectOptions): Promise<number[]> {
@@ -55,9 +62,4 @@ function macsOf({ loaded, prunable }: Plan, zeros: readonly number[]): MacTotals
   } finally {
     payloads.close();
   }
-}
-
-function opsetOf(model: ModelProto): number | null {
-  const version = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx')?.version;
-  return version === undefined ? null : Number(version);
 }

@@ -5,6 +5,7 @@
 import { create } from '@bufbuild/protobuf';
 import { GraphBuilder } from '../onnx/build/graph-builder.js';
 import { modelOf } from '../onnx/build/model.js';
+import { opsetOf } from '../onnx/opset.js';
 import { type ModelProto, NodeProtoSchema, ValueInfoProtoSchema } from '../onnx/schema/onnx_pb.js';
 
 /** The output in front, an empty sequence. */
@@ -13,8 +14,7 @@ export const SILENCE = 'secateur.silence';
 /** The model with that output; the rest of it is shared. SequenceEmpty needs operator set 11. */
 export function withSilence(model: ModelProto): ModelProto {
   const { graph } = model;
-  const version = model.opsetImport.find(({ domain }) => domain === '')?.version ?? 0n;
-  if (graph === undefined || version < 11n) return model;
+  if (graph === undefined || opsetOf(model) < 11) return model;
   const node = create(NodeProtoSchema, { name: SILENCE, opType: 'SequenceEmpty', output: [SILENCE] });
   const floats = { value: { case: 'tensorType', value: { elemType: 1 } } } as const;
   const type = { value: { case: 'sequenceType', value: { elemType: floats } } } as const;

@@ -2,6 +2,7 @@
 // for which the model's own value_info is asked. Nothing is run, and no large tensor is read.
 import { decodeElements } from '../elements.js';
 import { isStandard } from '../graph.js';
+import { opsetOf } from '../opset.js';
 import type { GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto } from '../schema/onnx_pb.js';
 import { TensorProto_DataType as DataType } from '../schema/onnx_pb.js';
 import { compute } from './compute.js';
@@ -28,12 +29,6 @@ export interface Inferred {
 
 /** Raw elements of a tensor, little-endian. */
 export type ReadTensor = (tensor: TensorProto) => Uint8Array;
-
-/** The version of ai.onnx that a model imports; 1 where it says nothing. */
-export function opsetOf(model: ModelProto): number {
-  const found = model.opsetImport.find(({ domain }) => domain === '' || domain === 'ai.onnx');
-  return found === undefined ? 1 : Number(found.version);
-}
 
 /**
  * Infers the shapes of all values of a model's main graph.

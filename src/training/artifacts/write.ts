@@ -1,8 +1,9 @@
 // Writes training artifacts: training_model.onnx, eval_model.onnx, optimizer_model.onnx and checkpoint, as ONNX Runtime's
 // own tool lays them out, for its training API of 1.19 (the last release) and for this package.
-import { opsetOf } from '../../autodiff/opsets.js';
+
 import { aborted, SecateurError } from '../../errors.js';
 import type { Value } from '../../onnx/build/graph-builder.js';
+import { opsetOf } from '../../onnx/opset.js';
 import type { ModelProto, TensorProto } from '../../onnx/schema/onnx_pb.js';
 import { writeModel } from '../../onnx/write.js';
 import { checkKeys, checkNumber } from '../../options.js';

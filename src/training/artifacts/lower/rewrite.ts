@@ -1,10 +1,10 @@
 // Replaces nodes of a graph by others under the same names of values. The order of the graph stays topological.
 import { create } from '@bufbuild/protobuf';
-import { opsetOf } from '../../../autodiff/opsets.js';
 import type { ValueFacts } from '../../../autodiff/rule.js';
 import { SecateurError } from '../../../errors.js';
 import { GraphBuilder, type Value } from '../../../onnx/build/graph-builder.js';
 import { copyModel } from '../../../onnx/copy.js';
+import { opsetOf } from '../../../onnx/opset.js';
 import { type GraphProto, type ModelProto, type NodeProto, NodeProtoSchema } from '../../../onnx/schema/onnx_pb.js';
 import { type Lowered, type LoweringContext, labelOf, type Surroundings } from './lowering.js';
 
