@@ -57,3 +57,13 @@ export function pointsBySeries(points: readonly SweepPoint[]): SweepPoint[][] {
   }
   return [...lists.values()];
 }
+
+/** The points of one series for each way to choose weights, which retraining does not change. */
+export function pointsByChoice(points: readonly SweepPoint[]): SweepPoint[][] {
+  const lists = new Map<string, SweepPoint[]>();
+  for (const list of pointsBySeries(points)) {
+    const key = `${list[0]?.method}-${list[0]?.scope}`;
+    if (!lists.has(key)) lists.set(key, list);
+  }
+  return [...lists.values()];
+}

@@ -1,6 +1,6 @@
 // What `secateur sweep` says to people: one table of all models, and a line for every point that is finished.
 import { mainMetric, type SweepPoint, type SweepReport, seriesLabels } from '../../index.js';
-import { pointsBySeries } from '../../sweep/report.js';
+import { pointsByChoice, pointsBySeries } from '../../sweep/report.js';
 import { choiceLabel, percent, placeLabel } from '../../sweep/series.js';
 import { formatPercent, formatReal, formatSeconds, printable } from '../format.js';
 import { type Column, renderTable } from '../table.js';
@@ -61,15 +61,12 @@ function printLayers(report: SweepReport, terminal: Terminal): void {
   }
 }
 
-/** Retraining does not change which weights stay, and layer by layer all layers keep the same. */
+/** Layer by layer all layers keep the same. */
 function layerSeries({ points }: SweepReport): [string, SweepPoint[]][] {
-  const choices = new Map<string, SweepPoint[]>();
-  for (const list of pointsBySeries(points)) {
+  return pointsByChoice(points).flatMap((list): [string, SweepPoint[]][] => {
     const [first] = list;
-    const label = first && choiceLabel(first);
-    if (first?.scope === 'global' && label !== undefined && !choices.has(label)) choices.set(label, list);
-  }
-  return [...choices];
+    return first?.scope === 'global' ? [[choiceLabel(first), list]] : [];
+  });
 }
 
 function print(columns: Column[], rows: string[][], terminal: Terminal): void {

@@ -1,6 +1,6 @@
 // How the weights that are left spread over the layers: a heat map of the kept fraction, layers from the input down to the
 // output, ratios from left to right. Several models stand side by side, each stretched over its own depth.
-import { pointsBySeries, type SweepPoint, type SweepReport } from '../report.js';
+import { pointsByChoice, type SweepPoint, type SweepReport } from '../report.js';
 import { choiceLabel, percent } from '../series.js';
 import type { ChartOptions } from './accuracy.js';
 import { type ChartOption, INK, renderSvg, shortened, textWidth } from './render.js';
@@ -75,17 +75,13 @@ export async function layerChart(reports: readonly SweepReport[], { data }: Char
   return await renderSvg(option, { width, height: TOP + rows.length * rowHeight(height) + BOTTOM });
 }
 
-/** A row of panels for each choice of weights, a column for each model. Retraining does not change the choice. */
+/** A row of panels for each choice of weights, a column for each model. */
 function panelRows(reports: readonly SweepReport[]): Panel[][] {
   const choices = new Map<string, Panel[]>();
   for (const report of reports) {
-    const lists = pointsBySeries(report.points);
-    const only = lists.filter(([first], index) => {
-      const same = ([other]: readonly SweepPoint[]) => other?.method === first?.method && other?.scope === first?.scope;
-      return lists.findIndex(same) === index;
-    });
-    const global = only.filter(([first]) => first?.scope === 'global');
-    for (const points of global.length > 0 ? global : only) {
+    const all = pointsByChoice(report.points);
+    const global = all.filter(([first]) => first?.scope === 'global');
+    for (const points of global.length > 0 ? global : all) {
       const choice = choiceLabel(points[0] as SweepPoint);
       const label = reports.length > 1 ? `${report.name}, ${choice}` : choice;
       choices.set(choice, [...(choices.get(choice) ?? []), { report, label, points }]);
