@@ -6,6 +6,7 @@
 #include "control.h"
 #include "convert.h"
 #include "device.h"
+#include "exports.h"
 #include "groups.h"
 #include "napi_setup.h"
 #include "optimizer.h"
@@ -237,10 +238,8 @@ Napi::Value BenchSelectThere(const Napi::CallbackInfo& info) {
       });
 }
 
-Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+Napi::Object Init(Napi::Env /*env*/, Napi::Object exports) {
+  auto add = AdderTo(exports);
   add("backend", GetBackend);
   add("backends", GetBackends);
   add("createCancel", CreateCancel);
@@ -253,9 +252,9 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   add("returnFreedMemory", ReturnFreedMemorySync);
   add("benchSelect", BenchSelect);
   add("benchSelectThere", BenchSelectThere);
-  AddOptimizer(env, exports);
-  AddPacking(env, exports);
-  AddDevice(env, exports);
+  AddOptimizer(exports);
+  AddPacking(exports);
+  AddDevice(exports);
   return exports;
 }
 

@@ -7,6 +7,7 @@
 
 #include "convert.h"
 #include "device.h"
+#include "exports.h"
 #include "secateur/error.h"
 #include "selection_handle.h"
 #include "store_handle.h"
@@ -199,10 +200,8 @@ Napi::Value Dispose(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void AddDevice(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+void AddDevice(Napi::Object exports) {
+  auto add = AdderTo(exports);
   add("deviceFacts", FactsAsync);
   add("uploadTensors", Upload);
   add("selectThere", SelectThere);

@@ -6,7 +6,7 @@
 
 namespace secateur::binding {
 
-void AddDevice(Napi::Env env, Napi::Object exports);
+void AddDevice(Napi::Object exports);
 
 }  // namespace secateur::binding
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "convert.h"
+#include "exports.h"
 #include "groups.h"
 #include "secateur/admm.h"
 #include "secateur/optimizer.h"
@@ -328,10 +329,8 @@ Napi::Value Revived(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void AddOptimizer(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+void AddOptimizer(Napi::Object exports) {
+  auto add = AdderTo(exports);
   add("createStore", CreateStore);
   add("openStore", OpenStore);
   add("storeId", StoreId);

@@ -6,7 +6,7 @@
 
 namespace secateur::binding {
 
-void AddOptimizer(Napi::Env env, Napi::Object exports);
+void AddOptimizer(Napi::Object exports);
 
 }  // namespace secateur::binding
 

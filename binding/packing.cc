@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "convert.h"
+#include "exports.h"
 #include "secateur/packing.h"
 #include "task.h"
 
@@ -160,10 +161,8 @@ Napi::Value DecodePackedAsync(const Napi::CallbackInfo& info) {
 
 }  // namespace
 
-void AddPacking(Napi::Env env, Napi::Object exports) {
-  const auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
-    exports.Set(name, Napi::Function::New(env, function, name));
-  };
+void AddPacking(Napi::Object exports) {
+  auto add = AdderTo(exports);
   add("measurePacking", MeasurePackingAsync);
   add("makeCodebook", MakeCodebookAsync);
   add("encodePacked", EncodePackedAsync);

@@ -6,7 +6,7 @@
 
 namespace secateur::binding {
 
-void AddPacking(Napi::Env env, Napi::Object exports);
+void AddPacking(Napi::Object exports);
 
 }  // namespace secateur::binding
 

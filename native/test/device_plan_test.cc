@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <random>
 
+#include "failures.h"
 #include "secateur/error.h"
 #include "test.h"
 
@@ -81,13 +82,7 @@ TEST(HistogramsFindTheValueOfARank) {
 }
 
 TEST(RefusesRanksThatAreNotThere) {
-  std::string code;
-  try {
-    NarrowRange({0, 100, 5}, {1, 2});
-  } catch (const Error& error) {
-    code = error.code();
-  }
-  EXPECT_EQ(code, std::string("FILE_CHANGED"));
+  EXPECT_EQ(CodeOf([&] { NarrowRange({0, 100, 5}, {1, 2}); }), std::string("FILE_CHANGED"));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "core/chunks.h"
+#include "failures.h"
 #include "fixture.h"
 #include "reference.h"
 #include "test.h"
@@ -218,13 +219,8 @@ TEST(Cancels) {
   const Fixture fixture = MakeFixture({{DType::kFloat32, 300000}}, "normal");
   Monitor monitor;
   monitor.Cancel();
-  std::string code;
-  try {
-    Select(fixture.tensors, {.ratios = {0.5}, .monitor = &monitor});
-  } catch (const Error& error) {
-    code = error.code();
-  }
-  EXPECT_EQ(code, std::string("ABORTED"));
+  EXPECT_EQ(CodeOf([&] { Select(fixture.tensors, {.ratios = {0.5}, .monitor = &monitor}); }),
+            std::string("ABORTED"));
 }
 
 }  // namespace
