@@ -10,6 +10,7 @@ import {
   Trainer,
   type TrainerOptions,
 } from '../../index.js';
+import type { DeviceChoice } from '../../native/device.js';
 import { deviceOption, integer, oneOf, outputFile, real, required, texts, threadsOption } from '../options.js';
 import { addDetectionOptions, type DetectionOptions } from './detection-options.js';
 import { addLossOptions, type LossOptions, lossOf } from './loss.js';
@@ -36,7 +37,7 @@ export interface TrainingOptions extends LossOptions, DetectionOptions {
   exclude?: string[];
   granularity?: Granularity;
   threads?: number;
-  device?: 'auto' | 'cpu' | 'cuda';
+  device?: DeviceChoice;
   checkpoint?: string | false;
   resume?: boolean;
   report?: string;
