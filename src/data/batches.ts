@@ -1,7 +1,7 @@
 // Batches of a data set: order, size, augmentation, and where one stopped. All of it follows from the seed, the epoch
 // and the position, so a run that is resumed sees the samples that an uninterrupted one would have seen.
 
-import { SecateurError } from '../errors.js';
+import { invalidOption, SecateurError } from '../errors.js';
 import { checkKeys } from '../options.js';
 import { type Dataset, elementsOf, type Labels } from './dataset.js';
 import { type BatchPosition, EpochOrder } from './epoch-order.js';
@@ -71,6 +71,7 @@ export class Batches {
   constructor(dataset: Dataset, options: BatchOptions = {}) {
     checkKeys('option', Object.keys(options), KEYS);
     const { batchSize = 64, shuffle = true, seed = 0, dropLast = false, augment = [] } = options;
+    if (!Array.isArray(augment)) throw invalidOption('augment', 'a list of functions', augment);
     this.#order = new EpochOrder({ length: dataset.length, batchSize, shuffle, seed, dropLast, stream: ORDER });
     this.dataset = dataset;
     this.batchSize = batchSize;

@@ -161,5 +161,6 @@ describe('prune --recalibrate-bn', { timeout: 120_000 }, () => {
     const wrong = async (...args: string[]) => (await secateur(['prune', lenet, '-r', '0.5', ...args])).stderr;
     expect(await wrong('--data', 'digits', '-o', output)).toContain('Expected --recalibrate-bn with --data');
     expect(await wrong('--dry-run', '--recalibrate-bn')).toContain('Expected no --recalibrate-bn with --dry-run');
+    expect(await wrong('--dry-run', '--bn-batches', '3')).toContain('--bn-batches to be used with --recalibrate-bn');
   });
 });

@@ -72,17 +72,19 @@ describe('--task detection', { timeout: 300_000 }, () => {
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringMatching(message) });
   });
 
-  it('recalibrates BatchNormalization on pictures', async () => {
-    const [tiny, output] = [temporary.path('tiny.onnx'), temporary.path('recalibrated.onnx')];
+  it("recalibrates BatchNormalization on pictures of each network's own size", async () => {
+    const [tiny = '', larger = '', output = ''] = ['tiny', 'larger', 'out'].map((name) =>
+      temporary.path(`${name}.onnx`),
+    );
     await json('new', 'yolov4', '--tiny', '--size', '32', '--classes', '3', '-o', tiny);
+    await json('new', 'yolov4', '--tiny', '--size', '64', '--classes', '3', '-o', larger);
     const wanted = ['--recalibrate-bn', '--data', data, ...detection];
     const { recalibrated } = await json('prune', tiny, '-r', '0.5', '-o', output, ...wanted);
     expect(recalibrated).toEqual({ nodes: 19, batches: 2, samples: 24 });
-    const points = await json('sweep', tiny, '-r', '0.5', ...wanted);
-    expect(points.models[0].points.map((point: { recalibrated: boolean }) => point.recalibrated)).toEqual([
-      false,
-      true,
-    ]);
+    const { models } = await json('sweep', tiny, larger, '-r', '0.5', ...wanted);
+    for (const { points } of models) {
+      expect(points.map((point: { recalibrated: boolean }) => point.recalibrated)).toEqual([false, true]);
+    }
   });
 });
 

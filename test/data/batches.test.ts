@@ -90,6 +90,11 @@ describe('order', () => {
 });
 
 describe('augmentation', () => {
+  test('one function that is not in a list is refused', () => {
+    const augment = randomFlip() as unknown as [];
+    expect(() => new Batches(counting(10), { augment })).toThrow('Expected augment to be a list of functions');
+  });
+
   function batchOf(inputs: Float32Array, inputShape: number[]): Batch {
     const position = { epoch: 0, batch: 0 };
     return { inputs, inputShape, labels: new BigInt64Array(1), labelShape: [1], size: 1, position, next: position };

@@ -163,6 +163,7 @@ async function pruneModel(model: string, options: Options, context: CommandConte
   const work = { ...selection, ratio, signal, onProgress };
   if (dryRun) {
     if (recalibrateBn) throw needs('no --recalibrate-bn with --dry-run', '--recalibrate-bn');
+    await recalibrationOf(options, model);
     const report = await prune(model, { ...work, ...(output === undefined ? {} : { output }), dryRun });
     printReport({ pruned: report }, context, 'Nothing was written: this was a dry run.');
     return;

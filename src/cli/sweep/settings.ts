@@ -11,7 +11,7 @@ import {
   type SweepTraining,
 } from '../../index.js';
 import { required } from '../options.js';
-import { type RecalibrationChoice, recalibrationOf } from '../recalibration.js';
+import type { RecalibrationChoice } from '../recalibration.js';
 import { type AdmmChoice, admmOf, methodRates } from '../training/admm.js';
 import { checkTask } from '../training/detection-options.js';
 import { lossOf } from '../training/loss.js';
@@ -37,11 +37,8 @@ const ofTraining = [
 ] as const;
 const ofAdmm = ['iterations', 'epochsPerIteration', 'rho', 'rhoEnd', 'mask'] as const;
 
-/** Everything of a sweep but its folder and what to do with progress. */
-export async function sweepOptionsOf(
-  options: SweepChoice,
-  [model = '']: readonly string[],
-): Promise<SweepOptions & { data: string | null }> {
+/** Everything of a sweep but recalibration, its folder and what to do with progress. */
+export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions & { data: string | null }> {
   const ratios = required(options.ratios, '--ratios LIST', 'the fractions to remove, such as 0.1:0.9:0.1');
   const { method: methods = ['magnitude'], scope: scopes = ['global'], retrainEpochs = [0] } = options;
   const trains = methods.includes('admm') || retrainEpochs.some((epochs) => epochs > 0);
@@ -49,7 +46,6 @@ export async function sweepOptionsOf(
   checkTask(options);
   const { data, minKeep = 0, include = [], exclude = [], threads = 0 } = options;
   const common = { ratios, methods, scopes, retrainEpochs, minKeep, include, exclude, threads };
-  const recalibrate = await recalibrationOf(options, model);
   if (data === undefined && !trains) return { ...common, data: null };
   required(data, '--data WHERE', 'the data to measure with, and to train on');
   const { name, length, evaluate } = await (options.task === 'detection' ? detectorMeasure : classifierMeasure)(
@@ -58,7 +54,6 @@ export async function sweepOptionsOf(
   const { task = null, loss = 'cross-entropy', lossOutput = null, shape = null, size = null } = options;
   return {
     ...common,
-    recalibrate,
     data: name,
     evaluate,
     settings: { task, data: `${name}, ${length} samples`, loss, lossOutput, shape, size },
