@@ -18,22 +18,29 @@ const augment = ['--augment', 'crop:4', '--augment', 'flip', '--label-smoothing'
 const sgd = ['--batch', '128', '--optimizer', 'sgd', '--weight-decay', '5e-4', ...augment, '--seed', '5'];
 const nine = ['-r', '0.1:0.9:0.1'];
 
-/** ADMM's iterations of one epoch and the retraining after them; magnitude trains as long. */
+/**
+ * ADMM's iterations of one epoch and the retraining after them; magnitude trains as long. The more is removed, the more there
+ * is to learn anew: more epochs, and a higher rate.
+ */
 const retrained = [
-  { ratio: '0.9', iterations: '2', epochs: '2', rho: ['--rho', '3e-3', '--rho-end', '3e-2'] },
-  { ratio: '0.5', iterations: '1', epochs: '1', rho: ['--rho', '1e-2'] },
+  { ratio: '0.9', iterations: '2', epochs: '4', rate: '0.05', rho: ['--rho', '1e-2', '--rho-end', '1e-1'] },
+  { ratio: '0.5', iterations: '1', epochs: '1', rate: '0.01', rho: ['--rho', '1e-1'] },
+  { ratio: '0.7', iterations: '1', epochs: '2', rate: '0.02', rho: ['--rho', '1e-1'] },
+  { ratio: '0.3', iterations: '1', epochs: '1', rate: '0.01', rho: ['--rho', '1e-1'] },
+  { ratio: '0.8', iterations: '1', epochs: '2', rate: '0.03', rho: ['--rho', '1e-1'] },
+  { ratio: '0.1', iterations: '1', epochs: '1', rate: '0.01', rho: ['--rho', '1e-1'] },
 ];
 const scopes = ['global', 'layer'];
 const depths = ['44', '32', '20'];
 
 const jobs = [
-  ...retrained.flatMap(({ ratio, iterations, epochs, rho }) =>
+  ...retrained.flatMap(({ ratio, iterations, epochs, rate, rho }) =>
     scopes.map((scope) => ({
       name: `retrained-${ratio}-${scope}`,
       steps: [
         [
           ...['sweep', dense, '-r', ratio, '--method', 'magnitude,admm', '--scope', scope, '--iterations', iterations],
-          ...['--retrain-epochs', epochs, '--same-epochs', ...rho, '--lr', '0.05', ...sgd, ...common],
+          ...['--retrain-epochs', epochs, '--same-epochs', ...rho, '--lr', rate, ...sgd, ...common],
           ...['-o', file(`retrained-${ratio}-${scope}`)],
         ],
       ],
@@ -66,12 +73,16 @@ async function carryOut({ name, steps, output }) {
   console.log(`${name}: ${Math.round((Date.now() - begin) / 1000)} s`);
 }
 
+/** Ratios differ in their epochs: the retrained points of a method and scope make one line all the same. */
+const onOneLine = (point) => (point.epochs === 0 ? point : { ...point, retrainEpochs: 1, epochs: undefined });
+
 /** One chart of the one-shot points at nine ratios and the retrained ones. */
 async function drawAccuracy() {
   const measured = jobs.filter(({ output }) => output === undefined).map(({ name }) => file(`${name}.json`));
   const reports = measured.filter(existsSync).flatMap((name) => JSON.parse(readFileSync(name, 'utf8')).models);
   if (reports.length === 0) return;
-  const merged = { ...reports[0], points: reports.flatMap(({ points }) => points) };
+  const points = reports.flatMap((report) => report.points.map(onOneLine)).toSorted((a, b) => a.ratio - b.ratio);
+  const merged = { ...reports[0], points };
   writeFileSync(file('accuracy.svg'), await accuracyChart([merged], { data: 'cifar-10' }));
 }
 

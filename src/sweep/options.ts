@@ -77,19 +77,8 @@ export interface SweepOptions extends NameFilters {
 }
 
 const KEYS = [
-  ...[
-    'ratios',
-    'methods',
-    'scopes',
-    'retrainEpochs',
-    'minKeep',
-    'include',
-    'exclude',
-    'evaluate',
-    'training',
-    'recalibrate',
-  ],
-  ...['folder', 'keepModels', 'settings', 'threads', 'onProgress', 'onPoint', 'signal'],
+  ...['ratios', 'methods', 'scopes', 'retrainEpochs', 'minKeep', 'include', 'exclude', 'evaluate', 'training'],
+  ...['recalibrate', 'folder', 'keepModels', 'settings', 'threads', 'onProgress', 'onPoint', 'signal'],
 ];
 
 /** What is to be made. */

@@ -65,6 +65,8 @@ class Sweep {
   #model: PrunedModel | undefined;
   #finished = 0;
   #done = 0;
+  /** Of work; the dense model is 1. */
+  #total = 1;
 
   constructor(path: string, options: SweepOptions, plan: SweepPlan, selected: Selected) {
     this.#path = path;
@@ -111,8 +113,6 @@ class Sweep {
     }
     return found;
   }
-
-  #total = 1;
 
   #settingsOf(place: SweepPlace): SweepSettings {
     const { training, recalibrate } = this.#options;
