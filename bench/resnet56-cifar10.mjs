@@ -15,6 +15,7 @@ const file = (name) => path.join(folder, name);
 
 const common = ['--data', 'cifar-10', '--threads', '1'];
 const augment = ['--augment', 'crop:4', '--augment', 'flip', '--label-smoothing', '0.1'];
+const recalibrated = ['--recalibrate-bn', '--bn-augment', 'crop:4', '--bn-augment', 'flip'];
 const sgd = ['--batch', '128', '--optimizer', 'sgd', '--weight-decay', '5e-4', ...augment, '--seed', '5'];
 const nine = ['-r', '0.1:0.9:0.1'];
 
@@ -27,8 +28,6 @@ const retrained = [
   { ratio: '0.5', iterations: '1', epochs: '1', rate: '0.01', rho: ['--rho', '1e-1'] },
   { ratio: '0.7', iterations: '1', epochs: '2', rate: '0.02', rho: ['--rho', '1e-1'] },
   { ratio: '0.3', iterations: '1', epochs: '1', rate: '0.01', rho: ['--rho', '1e-1'] },
-  { ratio: '0.8', iterations: '1', epochs: '2', rate: '0.03', rho: ['--rho', '1e-1'] },
-  { ratio: '0.1', iterations: '1', epochs: '1', rate: '0.01', rho: ['--rho', '1e-1'] },
 ];
 const scopes = ['global', 'layer'];
 const depths = ['44', '32', '20'];
@@ -49,7 +48,7 @@ const jobs = [
   ...scopes.map((scope) => ({
     name: `one-shot-${scope}`,
     steps: [
-      ['sweep', dense, ...nine, '--scope', scope, '--recalibrate-bn', ...common, '-o', file(`one-shot-${scope}`)],
+      ['sweep', dense, ...nine, '--scope', scope, ...recalibrated, ...common, '-o', file(`one-shot-${scope}`)],
     ],
   })),
   ...depths.map((depth) => ({
