@@ -47,9 +47,7 @@ const jobs = [
   ),
   ...scopes.map((scope) => ({
     name: `one-shot-${scope}`,
-    steps: [
-      ['sweep', dense, ...nine, '--scope', scope, ...recalibrated, ...common, '-o', file(`one-shot-${scope}`)],
-    ],
+    steps: [['sweep', dense, ...nine, '--scope', scope, ...recalibrated, ...common, '-o', file(`one-shot-${scope}`)]],
   })),
   ...depths.map((depth) => ({
     name: `depth-${depth}`,
