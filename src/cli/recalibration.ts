@@ -16,7 +16,8 @@ export interface RecalibrationChoice {
 
 /** The training data of `--recalibrate-bn`. */
 export interface RecalibrationData {
-  source: Batches | DetectionBatches;
+  /** Batches for an ONNX file, in random order: detectors differ in the size of their pictures. */
+  sourceFor: (model: string) => Batches | DetectionBatches;
   batches: number | undefined;
   /** What else the result depends on. */
   settings: { recalibrationAugment: readonly string[] | null };
@@ -39,33 +40,34 @@ export function addRecalibrationOptions(command: Command): Command {
     .option('--bn-augment <what>', 'flip or crop:PIXELS, as the model was trained with; repeatable', texts());
 }
 
-/**
- * The training data, in random order; undefined where nothing is to be recalibrated.
- *
- * @param model an ONNX file, whose input says the size of pictures.
- */
-export async function recalibrationOf(
-  { recalibrateBn = false, bnBatches, bnAugment, data, task }: RecalibrationChoice,
-  model: string,
-): Promise<RecalibrationData | undefined> {
-  if (!recalibrateBn) {
-    if (bnBatches !== undefined) throw invalidOption('--bn-batches', 'used with --recalibrate-bn', bnBatches);
-    if (bnAugment !== undefined) throw invalidOption('--bn-augment', 'used with --recalibrate-bn', bnAugment);
-    return undefined;
-  }
+/** @throws SecateurError INVALID_OPTION where an option would be ignored. */
+export function checkRecalibration({ recalibrateBn = false, bnBatches, bnAugment, task }: RecalibrationChoice): void {
+  if (!recalibrateBn && bnBatches !== undefined)
+    throw invalidOption('--bn-batches', 'used with --recalibrate-bn', bnBatches);
+  if (!recalibrateBn && bnAugment !== undefined)
+    throw invalidOption('--bn-augment', 'used with --recalibrate-bn', bnAugment);
   if (task === 'detection' && bnAugment !== undefined)
     throw invalidOption('--bn-augment', 'left out of detection', bnAugment);
-  const location = required(data, '--data WHERE', 'the training data that --recalibrate-bn takes');
-  const source =
-    task === 'detection'
-      ? new DetectionBatches(await openDetection(location, 'train'), { size: sizeOf(model), batchSize: PICTURES })
-      : await augmentedBatches(location, bnAugment);
-  return { source, batches: bnBatches, settings: { recalibrationAugment: bnAugment ?? null } };
 }
 
-async function augmentedBatches(location: string, words: readonly string[] = []): Promise<Batches> {
+/** The training data, opened once for all models; undefined where nothing is to be recalibrated. */
+export async function recalibrationOf(options: RecalibrationChoice): Promise<RecalibrationData | undefined> {
+  const { recalibrateBn = false, bnBatches, bnAugment, data, task } = options;
+  if (!recalibrateBn) return undefined;
+  const location = required(data, '--data WHERE', 'the training data that --recalibrate-bn takes');
+  const sourceFor = await (task === 'detection' ? pictures(location) : samples(location, bnAugment));
+  return { sourceFor, batches: bnBatches, settings: { recalibrationAugment: bnAugment ?? null } };
+}
+
+async function pictures(location: string): Promise<RecalibrationData['sourceFor']> {
+  const dataset = await openDetection(location, 'train');
+  return (model) => new DetectionBatches(dataset, { size: sizeOf(model), batchSize: PICTURES });
+}
+
+async function samples(location: string, words: readonly string[] = []): Promise<RecalibrationData['sourceFor']> {
   const dataset = await openDataset(location, 'train');
-  return new Batches(dataset, { batchSize: BATCH, augment: parseAugmentations(words, dataset) });
+  const batches = new Batches(dataset, { batchSize: BATCH, augment: parseAugmentations(words, dataset) });
+  return () => batches;
 }
 
 function sizeOf(model: string): number {

@@ -35,7 +35,12 @@ import {
 } from '../options.js';
 import { describePacked } from '../packing.js';
 import { type Finished, pruneAndFinish } from '../prune-finish.js';
-import { addRecalibrationOptions, type RecalibrationChoice, recalibrationOf } from '../recalibration.js';
+import {
+  addRecalibrationOptions,
+  checkRecalibration,
+  type RecalibrationChoice,
+  recalibrationOf,
+} from '../recalibration.js';
 import type { CommandContext, Runner } from '../run.js';
 import { printSkipped } from '../skipped.js';
 import { renderTable } from '../table.js';
@@ -159,19 +164,19 @@ async function pruneModel(model: string, options: Options, context: CommandConte
   if (values !== undefined && format !== 'packed') throw needs('--format packed with --values', '--values');
   if (location !== undefined && !recalibrateBn) throw needs('--recalibrate-bn with --data', '--data');
   if (task !== undefined && !recalibrateBn) throw needs('--recalibrate-bn with --task', '--task');
+  checkRecalibration(options);
   const onProgress: PruneOptions['onProgress'] = ({ phase, done, total }) => progress.update(phase, done, total);
   const work = { ...selection, ratio, signal, onProgress };
   if (dryRun) {
     if (recalibrateBn) throw needs('no --recalibrate-bn with --dry-run', '--recalibrate-bn');
-    await recalibrationOf(options, model);
     const report = await prune(model, { ...work, ...(output === undefined ? {} : { output }), dryRun });
     printReport({ pruned: report }, context, 'Nothing was written: this was a dry run.');
     return;
   }
   const file = required(output, '-o FILE', 'the file to write (or --dry-run to write nothing)');
-  const data = await recalibrationOf(options, model);
+  const data = await recalibrationOf(options);
   const onBatch = (done: number, total: number) => progress.update('recalibrating', done, total, 'steps');
-  const recalibrate = data && { source: data.source, batches: data.batches, onProgress: onBatch };
+  const recalibrate = data && { source: data.sourceFor(model), batches: data.batches, onProgress: onBatch };
   const pack = format === 'dense' ? undefined : { format, values };
   const direct = recalibrate === undefined && pack === undefined;
   const finished = direct

@@ -6,7 +6,7 @@ import { SecateurError, type SweepOptions, type SweepReport, sweep } from '../..
 import { placeLabel } from '../../sweep/series.js';
 import { formatTimeLeft, printable } from '../format.js';
 import { addOutputOptions, integer, real, threadsOption } from '../options.js';
-import { addRecalibrationOptions, recalibrationOf } from '../recalibration.js';
+import { addRecalibrationOptions } from '../recalibration.js';
 import type { CommandContext, Runner } from '../run.js';
 import { writeReports } from '../sweep/files.js';
 import { integerList, ratioList, wordList } from '../sweep/lists.js';
@@ -76,14 +76,13 @@ export function addSweep(program: Command, run: Runner): void {
 
 async function sweepModels(models: string[], options: Options, context: CommandContext): Promise<void> {
   const { terminal, progress } = context;
-  const { data, ...common } = await sweepOptionsOf(options);
+  const { data, recalibration, ...common } = await sweepOptionsOf(options);
   const folders = options.output === undefined ? undefined : foldersOf(models, options.output);
   const reports: SweepReport[] = [];
   try {
     for (const [index, model] of models.entries()) {
       const folder = folders && { folder: folders[index], keepModels: options.keepModels ?? false };
-      // Detectors differ in the size of their pictures.
-      const recalibrate = await recalibrationOf(options, model);
+      const recalibrate = recalibration && { ...recalibration, source: recalibration.sourceFor(model) };
       reports.push(await sweepOne(model, { ...common, ...folder, recalibrate }, context));
     }
   } catch (error) {

@@ -11,7 +11,12 @@ import {
   type SweepTraining,
 } from '../../index.js';
 import { required } from '../options.js';
-import type { RecalibrationChoice } from '../recalibration.js';
+import {
+  checkRecalibration,
+  type RecalibrationChoice,
+  type RecalibrationData,
+  recalibrationOf,
+} from '../recalibration.js';
 import { type AdmmChoice, admmOf, methodRates } from '../training/admm.js';
 import { checkTask } from '../training/detection-options.js';
 import { lossOf } from '../training/loss.js';
@@ -29,6 +34,11 @@ export interface SweepChoice extends AdmmChoice, RecalibrationChoice {
   keepModels?: boolean;
 }
 
+interface SharedOptions extends SweepOptions {
+  data: string | null;
+  recalibration?: RecalibrationData | undefined;
+}
+
 /** Options that only training heeds: without any they would be ignored in silence. */
 const ofTraining = [
   ...['batch', 'augment', 'labelSmoothing', 'optimizer', 'lr', 'schedule', 'momentum', 'weightDecay', 'clip'],
@@ -37,15 +47,17 @@ const ofTraining = [
 ] as const;
 const ofAdmm = ['iterations', 'epochsPerIteration', 'rho', 'rhoEnd', 'mask'] as const;
 
-/** Everything of a sweep but recalibration, its folder and what to do with progress. */
-export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions & { data: string | null }> {
+/** Everything of a sweep that its models share, but for the folder and what to do with progress. */
+export async function sweepOptionsOf(options: SweepChoice): Promise<SharedOptions> {
   const ratios = required(options.ratios, '--ratios LIST', 'the fractions to remove, such as 0.1:0.9:0.1');
   const { method: methods = ['magnitude'], scope: scopes = ['global'], retrainEpochs = [0] } = options;
   const trains = methods.includes('admm') || retrainEpochs.some((epochs) => epochs > 0);
   refuseUnused(options, { trains, admm: methods.includes('admm') });
   checkTask(options);
+  checkRecalibration(options);
   const { data, minKeep = 0, include = [], exclude = [], threads = 0 } = options;
   const common = { ratios, methods, scopes, retrainEpochs, minKeep, include, exclude, threads };
+  const recalibration = await recalibrationOf(options);
   if (data === undefined && !trains) return { ...common, data: null };
   required(data, '--data WHERE', 'the data to measure with, and to train on');
   const { name, length, evaluate } = await (options.task === 'detection' ? detectorMeasure : classifierMeasure)(
@@ -54,6 +66,7 @@ export async function sweepOptionsOf(options: SweepChoice): Promise<SweepOptions
   const { task = null, loss = 'cross-entropy', lossOutput = null, shape = null, size = null } = options;
   return {
     ...common,
+    recalibration,
     data: name,
     evaluate,
     settings: { task, data: `${name}, ${length} samples`, loss, lossOutput, shape, size },
